@@ -1,0 +1,1 @@
+"""Where results go: a window, a video file."""

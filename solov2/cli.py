@@ -1,0 +1,45 @@
+"""What every command line of this project does alike: one line for a user's error, and exit codes that scripts can read."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from solov2.errors import SOLOv2Error
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def add_debug_flag(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the flag `--debug` that `run_command` reads."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    command: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None = None,
+    user_errors: tuple[type[Exception], ...] = (SOLOv2Error,),
+) -> int:
+    """Parse `argv`, run `command`, and turn a user's error into one line on standard error.
+
+    Args:
+        parser: holds every option, `--debug` among them (see `add_debug_flag`).
+        command: takes the parsed options, returns the exit code.
+        argv: the arguments; None means `sys.argv[1:]`.
+        user_errors: the exceptions whose message is meant for the user. With `--debug` they keep their traceback.
+
+    Returns:
+        The exit code: the command's own, 2 after a user's error, 130 after Ctrl-C.
+    """
+    options = parser.parse_args(argv)
+    try:
+        return command(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except user_errors as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR

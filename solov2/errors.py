@@ -1,0 +1,41 @@
+"""The errors that a user can put right.
+
+    SOLOv2Error
+    ├── UnknownNameError      a variant, class, preset or device that does not exist
+    ├── CheckpointError       a weights file that cannot be read, or does not fit the variant
+    ├── DownloadError         official weights that could not be fetched or failed their hash
+    └── DatasetError          annotations or pictures that cannot be used
+
+Each message is one sentence or two on one line: what must hold, what was got, what to do. A front door prints it and exits
+with code 2; every other exception is a bug and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SOLOv2Error(Exception):
+    """Something the user can put right; the message is one line."""
+
+
+class UnknownNameError(SOLOv2Error, ValueError):
+    """A name that is not among the known ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Say which `kind` of name was wrong, the closest known one, and all of them."""
+        names = list(known)
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")
+
+
+class CheckpointError(SOLOv2Error):
+    """A weights file that cannot be read, or whose tensors do not fit."""
+
+
+class DownloadError(SOLOv2Error):
+    """Official weights that could not be fetched or failed their hash."""
+
+
+class DatasetError(SOLOv2Error):
+    """Annotations or pictures that cannot be used."""
