@@ -1,0 +1,1 @@
+"""SOLOv2: pictures in, instances out."""

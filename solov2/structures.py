@@ -1,0 +1,195 @@
+"""The values that travel between the parts of the model: what the network says, and what was found."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from solov2.image import Geometry
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOutputs:
+    """What the network says about B images, before any decision.
+
+    Attributes:
+        category_logits: per level (B, C, S, S).
+        kernels: per level (B, D, S, S); each cell's D numbers are a 1x1 convolution over the mask features.
+        mask_features: (B, E, h, w) at stride 4, E = D.
+    """
+
+    category_logits: list[Tensor]
+    kernels: list[Tensor]
+    mask_features: Tensor
+
+    def of_image(self, index: int) -> "HeadOutputs":
+        """Return the outputs of one image of the batch, still with a batch axis of length 1."""
+        one = slice(index, index + 1)
+        return HeadOutputs(
+            [level[one] for level in self.category_logits],
+            [level[one] for level in self.kernels],
+            self.mask_features[one],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MaskCrop:
+    """The part of one mask inside its bounding box.
+
+    Attributes:
+        top, left: of the box, picture pixels.
+        mask: (box height, box width) bool; empty where the instance has no pixel left in the picture.
+    """
+
+    top: int
+    left: int
+    mask: BoolArray
+
+
+class Instances:
+    """What was found in one picture, best first; all arrays have the same length N.
+
+    Mask probabilities stay at stride 4 of the network's input, where they are 50 times smaller than the masks of an HD picture;
+    everything at the picture's size is computed when first asked for.
+
+    Attributes:
+        mask_probs: (N, h, w) probabilities at stride 4, on the device that computed them.
+        scores: (N,) float32 in [0, 1].
+        labels: (N,) int64, index into the model's `class_names`.
+        geometry: how stride 4 relates to the picture.
+        mask_threshold: a pixel belongs to a mask above it.
+    """
+
+    def __init__(
+        self, mask_probs: Tensor, scores: FloatArray, labels: IntArray, geometry: Geometry, mask_threshold: float = 0.5
+    ) -> None:
+        """Keep the parts.
+
+        Raises:
+            ValueError: the lengths differ, or the probabilities are not those of the geometry's padded input.
+        """
+        if not len(mask_probs) == len(scores) == len(labels):
+            raise ValueError(
+                f"lengths must agree, got {len(mask_probs)} masks, {len(scores)} scores, {len(labels)} labels"
+            )
+        expected_hw = (geometry.rows().shape[1], geometry.columns().shape[1])
+        if mask_probs.shape[1:] != expected_hw:
+            raise ValueError(f"mask_probs must be (N, {expected_hw[0]}, {expected_hw[1]}), got {tuple(mask_probs.shape)}")
+        self.mask_probs, self.scores, self.labels = mask_probs, scores, labels
+        self.geometry, self.mask_threshold = geometry, mask_threshold
+
+    @classmethod
+    def empty(cls, geometry: Geometry) -> "Instances":
+        """Return no instances for a picture of this geometry."""
+        probs = torch.zeros(0, geometry.rows().shape[1], geometry.columns().shape[1])
+        return cls(probs, np.zeros(0, np.float32), np.zeros(0, np.int64), geometry)
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.scores)
+
+    def __repr__(self) -> str:
+        """Name the picture's size, N and the best score."""
+        height, width = self.geometry.image_hw
+        best = f", best {self.scores[0]:.2f}" if len(self) else ""
+        return f"Instances({len(self)} in {width}x{height}{best})"
+
+    def select(self, keep: BoolArray | IntArray) -> "Instances":
+        """Return those that `keep` ((N,) bool, or indices) picks."""
+        index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
+        probs = self.mask_probs[torch.from_numpy(index).to(self.mask_probs.device)]
+        return Instances(probs, self.scores[index], self.labels[index], self.geometry, self.mask_threshold)
+
+    @cached_property
+    def crops(self) -> list[MaskCrop]:
+        """Each mask inside its bounding box."""
+        probs = self.mask_probs.float().cpu()
+        rows, columns = self.geometry.rows(), self.geometry.columns()
+        return [_crop(one, rows, columns, self.mask_threshold) for one in probs]
+
+    @cached_property
+    def masks(self) -> BoolArray:
+        """(N, H, W) bool at the picture's size."""
+        masks = np.zeros((len(self), *self.geometry.image_hw), np.bool_)
+        for mask, crop in zip(masks, self.crops, strict=True):
+            _window(mask, crop)[:] = crop.mask
+        return masks
+
+    @cached_property
+    def boxes(self) -> FloatArray:
+        """(N, 4) float32: left, top, right, bottom of each mask in picture pixels, the last two exclusive; zeros for an empty mask."""
+        boxes = np.zeros((len(self), 4), np.float32)
+        for box, crop in zip(boxes, self.crops, strict=True):
+            height, width = crop.mask.shape
+            box[:] = crop.left, crop.top, crop.left + width, crop.top + height
+        return boxes
+
+    @cached_property
+    def areas(self) -> IntArray:
+        """(N,) int64: pixels of each mask."""
+        return np.array([np.count_nonzero(crop.mask) for crop in self.crops], np.int64)
+
+    @cached_property
+    def id_map(self) -> npt.NDArray[np.uint8]:
+        """(H, W) uint8: 0 where there is nothing, k where instance k - 1 is; the better score wins, the first 255 are shown."""
+        ids = np.zeros(self.geometry.image_hw, np.uint8)
+        for k in range(min(len(self), 255), 0, -1):
+            crop = self.crops[k - 1]
+            _window(ids, crop)[crop.mask] = k
+        return ids
+
+    def rle(self) -> list[dict[str, Any]]:
+        """Return COCO's compressed run-length code of each mask: {"size": [H, W], "counts": str}."""
+        from pycocotools import mask as coco_mask
+
+        encoded = []
+        plane = np.zeros(self.geometry.image_hw, np.uint8, order="F")
+        for crop in self.crops:
+            _window(plane, crop)[:] = crop.mask
+            code = coco_mask.encode(plane)
+            encoded.append({"size": list(code["size"]), "counts": code["counts"].decode("ascii")})
+            _window(plane, crop)[:] = 0
+        return encoded
+
+
+def _window(plane: npt.NDArray[Any], crop: MaskCrop) -> npt.NDArray[Any]:
+    height, width = crop.mask.shape
+    return plane[crop.top : crop.top + height, crop.left : crop.left + width]
+
+
+def _crop(probs: Tensor, rows: Tensor, columns: Tensor, threshold: float) -> MaskCrop:
+    """Enlarge only the part of `probs` (h, w) that can lie above the threshold, and cut it to its bounding box."""
+    above = probs > threshold
+    bands = [_reach(above.any(1), rows), _reach(above.any(0), columns)]
+    if None in bands:
+        return MaskCrop(0, 0, np.zeros((0, 0), np.bool_))
+    (top, bottom, first_row, last_row), (left, right, first_column, last_column) = bands  # type: ignore[misc]
+    part = probs[first_row:last_row, first_column:last_column]
+    enlarged = rows[top:bottom, first_row:last_row] @ part @ columns[left:right, first_column:last_column].T
+    mask = (enlarged > threshold).numpy()
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(ys):
+        return MaskCrop(0, 0, np.zeros((0, 0), np.bool_))
+    tight = np.ascontiguousarray(mask[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1])
+    return MaskCrop(top + int(ys[0]), left + int(xs[0]), tight)
+
+
+def _reach(occupied: Tensor, matrix: Tensor) -> tuple[int, int, int, int] | None:
+    """Return the picture's range that `occupied` taps reach, and the range of taps which that needs; None if there is none."""
+    taps = torch.nonzero(occupied)[:, 0]
+    if not len(taps):
+        return None
+    lines = torch.nonzero(matrix[:, int(taps[0]) : int(taps[-1]) + 1].any(1))[:, 0]
+    if not len(lines):
+        return None
+    first, last = int(lines[0]), int(lines[-1]) + 1
+    needed = torch.nonzero(matrix[first:last].any(0))[:, 0]
+    return first, last, int(needed[0]), int(needed[-1]) + 1
