@@ -16,6 +16,10 @@ class Finished(Exception):  # noqa: N818 - an outcome, not an error
     """Every item has been read and no more will come."""
 
 
+class Empty(Exception):  # noqa: N818 - an outcome, not an error
+    """Nothing came in time."""
+
+
 class Channel(Generic[T]):
     """Carries items from one thread to another, at most `capacity` of them at a time.
 
@@ -77,7 +81,7 @@ class Channel(Generic[T]):
         """Return the oldest item, waiting for one up to `timeout` seconds, or for ever.
 
         Raises:
-            TimeoutError: nothing came in time.
+            Empty: nothing came in time.
             Finished: the channel is finished and empty.
             Cancelled: the channel was cancelled.
             BaseException: the error with which the channel failed, once it is empty.
@@ -89,7 +93,7 @@ class Channel(Generic[T]):
                 return self._items.popleft()
             if self._ending is not None:
                 raise self._ending
-            raise TimeoutError
+            raise Empty
 
     def __iter__(self) -> Iterator[T]:
         """Yield the items until the end; raise the error of a failed channel."""

@@ -19,7 +19,7 @@ class StatsSnapshot:
 
     Attributes:
         capture_fps, inference_fps, display_fps: frames per second captured, segmented, and shown or written.
-        age_ms, age_p50_ms, age_p95_ms: time from capture to display: of the newest frame, the median, the 95th percentile.
+        age_ms, age_p50_ms, age_p95_ms: from capture to display: of the newest frame, the median, the 95th percentile.
         steps_ms: mean milliseconds of each step, in the order in which they run.
         dropped: frames lost over the whole run, by cause.
         captured, segmented, displayed: frames over the whole run.

@@ -1,0 +1,80 @@
+"""Network streams: cameras over RTSP and the like, HTTP streams, and videos that lie on a web server."""
+
+import time
+from collections.abc import Iterator
+
+import av
+from av.codec.context import Flags
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from app.errors import SourceError
+from app.sources.address import redact, scheme_of
+from app.sources.video import VideoSource, every_picture, ticks_of
+
+OPEN_SECONDS = 10.0
+READ_SECONDS = 5.0
+
+_LIVE_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
+_LIVE_OPTIONS = {"rtsp_transport": "tcp", "fflags": "nobuffer+discardcorrupt"}
+
+
+def open_network(address: str) -> VideoSource:
+    """Open a stream by its address.
+
+    Cameras' protocols are live. With any other, a video whose length is known is a file, of which every frame counts.
+
+    Raises:
+        SourceError: it cannot be reached, or sends no video. Its text holds no password, so its cause is left out too.
+    """
+    name = redact(address)
+    is_live = scheme_of(address) in _LIVE_SCHEMES
+    try:
+        container = av.open(address, options=_LIVE_OPTIONS if is_live else {}, timeout=(OPEN_SECONDS, READ_SECONDS))
+    except av.FFmpegError as error:
+        raise SourceError(f"could not open {name}: {_reason(error, OPEN_SECONDS)}") from None
+    except ValueError as error:
+        raise SourceError(f"could not open {name}: {redact(str(error))}") from None
+    if is_live or container.duration is None:
+        return VideoSource(container, name, live_pictures, is_live=True)
+    return VideoSource(container, name, every_picture, is_live=False)
+
+
+def live_pictures(container: InputContainer, stream: VideoStream, name: str) -> Iterator[VideoFrame]:
+    """Decode a live stream from its first key frame on; what cannot be decoded is skipped.
+
+    Raises:
+        SourceError: the connection broke, or no readable picture came for `OPEN_SECONDS`.
+    """
+    stream.codec_context.flags |= Flags.low_delay
+    opened_at = shown_at = time.monotonic()
+    has_begun = False
+    try:
+        for packet in container.demux(stream):
+            for picture in _decoded(stream, packet):
+                has_begun = has_begun or picture.key_frame
+                if has_begun:
+                    shown_at = time.monotonic()
+                    if picture.pts is None:
+                        picture.pts = round((shown_at - opened_at) / ticks_of(stream))
+                    yield picture
+                    shown_at = time.monotonic()
+            if time.monotonic() - shown_at > OPEN_SECONDS:
+                raise SourceError(f"{name} has sent no readable picture for {OPEN_SECONDS:.0f} s")
+    except av.FFmpegError as error:
+        raise SourceError(f"lost {name}: {_reason(error, READ_SECONDS)}") from None
+
+
+def _decoded(stream: VideoStream, packet: "av.Packet[VideoStream]") -> list[VideoFrame]:
+    try:
+        return stream.decode(packet)
+    except av.InvalidDataError:
+        return []
+
+
+def _reason(error: av.FFmpegError, waited_seconds: float) -> str:
+    """What went wrong, in words without the address; PyAV reports a read that took too long as an exit."""
+    if isinstance(error, av.ExitError | av.TimeoutError):
+        return f"nothing came for {waited_seconds:.0f} s"
+    return str(error.strerror)

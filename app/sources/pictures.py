@@ -1,0 +1,108 @@
+"""Pictures as a stream: one file, or a folder in natural order. Each is shown for a second of the saved video."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import SourceError
+from app.frames import Frame
+from app.sources.quiet import quiet_opencv
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_NAMED_AT_MOST = 3
+
+
+class PictureSource:
+    """The frames of picture files, which may differ in size."""
+
+    is_live = False
+    frame_rate: float | None = 1.0
+    time_base = Fraction(1)
+
+    def __init__(self, source_id: str, paths: list[Path]) -> None:
+        """Look for the first picture that can be read.
+
+        Raises:
+            SourceError: none can be read.
+        """
+        self.source_id = source_id
+        self.frame_count: int | None = len(paths)
+        self._paths = paths
+        self._closed = threading.Event()
+        first = next((image for image in map(read_picture, paths) if image is not None), None)
+        if first is None:
+            raise SourceError(f"could not read {_named(paths)} as a picture")
+        self.frame_hw = (first.shape[0], first.shape[1])
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield a frame for each picture, then name those that could not be read.
+
+        Raises:
+            SourceError: some pictures could not be read; all others have been yielded.
+        """
+        unreadable = []
+        index = 0
+        for position, path in enumerate(self._paths):
+            if self._closed.is_set():
+                return
+            image = read_picture(path)
+            if image is None:
+                unreadable.append(path)
+                continue
+            yield Frame(image, position, self.time_base, time.monotonic(), self.source_id, index)
+            index += 1
+        if unreadable:
+            raise SourceError(f"could not read {_named(unreadable)} as a picture; the other {index} were used")
+
+    def close(self) -> None:
+        """Stop at the next picture."""
+        self._closed.set()
+
+
+def open_folder(folder: Path) -> PictureSource:
+    """Open the pictures of a folder, sorted so that `9.jpg` comes before `10.jpg`.
+
+    Raises:
+        SourceError: there is none, or none can be read.
+    """
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    if not paths:
+        raise SourceError(f"no pictures in {folder}. Known endings: {', '.join(sorted(PICTURE_SUFFIXES))}")
+    return PictureSource(str(folder), sorted(paths, key=_natural))
+
+
+def open_picture(path: Path) -> PictureSource:
+    """Open one picture as a stream of one frame.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    return PictureSource(str(path), [path])
+
+
+def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
+    """Return a picture file as (H, W, 3) uint8 RGB, upright by its EXIF note, without transparency; None if broken."""
+    try:
+        encoded = np.fromfile(path, dtype=np.uint8)
+        with quiet_opencv():
+            bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):
+        return None
+    return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """A sort key by which numbers inside a name count by their value."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name.lower())]
+
+
+def _named(paths: list[Path]) -> str:
+    more = len(paths) - _NAMED_AT_MOST
+    return ", ".join(map(str, paths[:_NAMED_AT_MOST])) + (f" and {more} more" if more > 0 else "")

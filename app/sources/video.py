@@ -1,0 +1,154 @@
+"""Video files, and whatever else PyAV opens: every frame with its own timestamp, upright, in RGB."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from app.errors import SourceError
+from app.frames import Frame
+
+Decode: TypeAlias = Callable[[InputContainer, VideoStream, str], Iterator[VideoFrame]]
+
+# The containers whose header states how long they are; of others the length is an estimate.
+_STATE_THEIR_LENGTH = ("mov,mp4", "matroska")
+_MISSING_SECONDS = 0.5
+
+
+class VideoSource:
+    """The frames of one PyAV container, once. The first picture is decoded at once, so that errors show early."""
+
+    def __init__(self, container: InputContainer, source_id: str, decode: Decode, is_live: bool) -> None:
+        """Take over `container`.
+
+        Args:
+            container: just opened; closed by this source, also when this raises.
+            source_id: a name to show, without any password.
+            decode: yields the decoded pictures of the container's video stream, each with a `pts`; raises SourceError.
+            is_live: frames are lost if not read.
+
+        Raises:
+            SourceError: there is no video in it, or not one picture can be decoded.
+        """
+        self.source_id = source_id
+        self.is_live = is_live
+        self._container = container
+        self._closed = threading.Event()
+        self._being_read = threading.Lock()
+        try:
+            if not container.streams.video:
+                raise SourceError(f"{source_id} holds no video")
+            stream = container.streams.video[0]
+            stream.thread_type = "SLICE" if is_live else "AUTO"
+            self._pictures = decode(container, stream, source_id)
+            self._first = _first(self._pictures, source_id)
+        except BaseException:
+            container.close()
+            raise
+        height, width = upright_rgb(self._first).shape[:2]
+        self.frame_hw = (height, width)
+        self.time_base = ticks_of(stream)
+        self.frame_rate = float(stream.average_rate) if stream.average_rate else None
+        self.frame_count = stream.frames or None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; a live source leaves out the first picture, which has grown old since it was decoded."""
+        with self._being_read:
+            try:
+                pictures = self._pictures if self.is_live else itertools.chain([self._first], self._pictures)
+                for index, picture in enumerate(pictures):
+                    if self._closed.is_set():
+                        return
+                    yield self._frame(picture, index)
+            finally:
+                self._container.close()
+
+    def close(self) -> None:
+        """Stop. A thread that is reading stops at its next picture and releases the container itself."""
+        self._closed.set()
+        if self._being_read.acquire(blocking=False):
+            self._container.close()
+            self._being_read.release()
+
+    def _frame(self, picture: VideoFrame, index: int) -> Frame:
+        image = upright_rgb(picture)
+        return Frame(image, picture.pts or 0, self.time_base, time.monotonic(), self.source_id, index)
+
+
+def open_video(path: Path) -> VideoSource:
+    """Open a video file.
+
+    Raises:
+        SourceError: it cannot be read, or holds no video.
+    """
+    try:
+        container = av.open(str(path))
+    except av.FFmpegError as error:
+        raise SourceError(f"could not read {path} as a video: {error.strerror}") from error
+    return VideoSource(container, str(path), every_picture, is_live=False)
+
+
+def every_picture(container: InputContainer, stream: VideoStream, name: str) -> Iterator[VideoFrame]:
+    """Decode every picture that can be read, in order, and then say where the video is damaged, if it is.
+
+    Raises:
+        SourceError: a part could not be decoded, or the video ends before the time that its header states.
+    """
+    problem = None
+    end_seconds = 0.0
+    next_pts = None
+    try:
+        for packet in container.demux():
+            if packet.pts is not None:
+                end_seconds = max(end_seconds, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream is not stream:
+                continue
+            try:
+                pictures = stream.decode(packet)
+            except av.InvalidDataError:
+                problem = problem or f"is damaged at {end_seconds:.1f} s"
+                continue
+            for picture in pictures:
+                picture.pts = (next_pts or 0) if picture.pts is None else picture.pts
+                next_pts = picture.pts + picture.duration
+                yield picture
+    except av.FFmpegError as error:
+        problem = f"cannot be read beyond {end_seconds:.1f} s ({error.strerror})"
+    if problem is None and end_seconds < stated_end_seconds(container) - _MISSING_SECONDS:
+        problem = f"is cut off at {end_seconds:.1f} s of {stated_end_seconds(container):.1f} s"
+    if problem is not None and next_pts is not None:
+        raise SourceError(f"{name} {problem}; every frame that could be read was used")
+
+
+def stated_end_seconds(container: InputContainer) -> float:
+    """The time at which the container's header says it ends, 0 where it says nothing reliable."""
+    if container.duration is None or not container.format.name.startswith(_STATE_THEIR_LENGTH):
+        return 0.0
+    return ((container.start_time or 0) + container.duration) / av.time_base
+
+
+def ticks_of(stream: VideoStream) -> Fraction:
+    """Seconds per tick of a stream's timestamps."""
+    return stream.time_base or Fraction(1, av.time_base)
+
+
+def upright_rgb(picture: VideoFrame) -> npt.NDArray[np.uint8]:
+    """Return the picture as (H, W, 3) uint8 RGB, turned as its display matrix says."""
+    image = picture.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(image, picture.rotation // 90), dtype=np.uint8)
+
+
+def _first(pictures: Iterator[VideoFrame], name: str) -> VideoFrame:
+    for picture in pictures:
+        return picture
+    raise SourceError(f"{name} holds no readable picture")
