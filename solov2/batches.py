@@ -1,0 +1,120 @@
+"""The stream of training batches: the same for the same seed, from whichever step it is entered."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from solov2.augment import View, show
+from solov2.coco import CocoDataset
+from solov2.config import PIXEL_MEAN, Variant
+from solov2.image import Geometry, Size
+from solov2.targets import GroundTruth, Targets, assign
+from solov2.train_config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One training step's data.
+
+    Attributes:
+        pixels: (B, 3, H, W) uint8.
+        targets: of each image.
+    """
+
+    pixels: Tensor
+    targets: list[Targets]
+
+
+Request = tuple[int, Size | None, int]  # picture, canvas, seed of its view
+
+
+class TrainingViews(Dataset[tuple[Tensor, GroundTruth]]):
+    """Pictures of a dataset as the recipe shows them."""
+
+    def __init__(self, dataset: CocoDataset, variant: Variant, config: TrainConfig) -> None:
+        """Keep the parts."""
+        self.dataset, self.variant, self.config = dataset, variant, config
+
+    def __getitem__(self, request: Request) -> tuple[Tensor, GroundTruth]:
+        """Return the (3, H, W) uint8 canvas and the instances for one request."""
+        index, canvas_hw, seed = request
+        sample = self.dataset.sample(index)
+        rng = np.random.default_rng(seed)
+        height, width = sample.image.shape[:2]
+        view = self._view((height, width), canvas_hw, rng)
+        colour_seed = int(rng.integers(2**31)) if self.config.colour_jitter else None
+        return show(sample, replace(view, mirrored=bool(rng.random() < 0.5), colour_seed=colour_seed))
+
+    def _view(self, image_hw: Size, canvas_hw: Size | None, rng: np.random.Generator) -> View:
+        if canvas_hw is None:
+            short_px = int(rng.choice(self.variant.train_short_px))
+            geometry = Geometry.fit(image_hw, self.variant.long_px, short_px)
+            return View(geometry.padded_hw, geometry.resized_hw)
+        fit = min(canvas / side for canvas, side in zip(canvas_hw, image_hw, strict=True))
+        scale = fit * rng.uniform(*self.config.scale_range)
+        height, width = (max(int(side * scale + 0.5), 1) for side in image_hw)
+        return View(canvas_hw, (height, width), (float(rng.random()), float(rng.random())))
+
+
+class _Requests:
+    """The batches of one epoch, from `first_step` on."""
+
+    def __init__(self, size: int, config: TrainConfig, epoch: int, first_step: int) -> None:
+        self.batches = list(_epoch_requests(size, config, epoch))[first_step:]
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _epoch_requests(size: int, config: TrainConfig, epoch: int) -> Iterator[list[Request]]:
+    rng = np.random.default_rng((config.seed, epoch))
+    order = rng.permutation(size)
+    for start in range(0, max(size - config.batch_size + 1, 1), config.batch_size):
+        canvas = config.canvases[rng.integers(len(config.canvases))] if config.canvases else None
+        yield [(int(index), canvas, int(rng.integers(2**31))) for index in order[start : start + config.batch_size]]
+
+
+def steps_per_epoch(size: int, config: TrainConfig) -> int:
+    """Return the number of batches of `size` pictures; a last incomplete one is left out, unless it is the only one."""
+    return max(size // config.batch_size, 1)
+
+
+def training_batches(
+    dataset: CocoDataset, variant: Variant, config: TrainConfig, epoch: int, first_step: int, workers: int
+) -> DataLoader[tuple[Tensor, GroundTruth]]:
+    """Return the batches of `epoch` from its step `first_step` on; iterating yields `Batch`."""
+    background = len(dataset.class_names)
+
+    def collate(samples: Sequence[tuple[Tensor, GroundTruth]]) -> Batch:
+        return collate_batch(samples, variant, background)
+
+    return DataLoader(
+        TrainingViews(dataset, variant, config),
+        batch_sampler=_Requests(len(dataset), config, epoch, first_step),  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=collate,
+        multiprocessing_context="fork" if workers else None,
+    )
+
+
+def collate_batch(samples: Sequence[tuple[Tensor, GroundTruth]], variant: Variant, background: int) -> Batch:
+    """Pad the canvases to the largest of them, right and bottom, and assign the targets."""
+    height = max(pixels.shape[1] for pixels, _ in samples)
+    width = max(pixels.shape[2] for pixels, _ in samples)
+    fill = torch.tensor(PIXEL_MEAN).round().to(torch.uint8)[:, None, None]
+    batch = fill.expand(len(samples), 3, height, width).clone()
+    targets = []
+    for canvas, (pixels, truth) in zip(batch, samples, strict=True):
+        canvas[:, : pixels.shape[1], : pixels.shape[2]] = pixels
+        pad = (0, width - pixels.shape[2], 0, height - pixels.shape[1])
+        masks = F.pad(torch.from_numpy(truth.masks), pad).numpy()
+        targets.append(assign(replace(truth, masks=masks), variant.grid_sizes, variant.scale_ranges, background))
+    return Batch(batch, targets)

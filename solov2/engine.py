@@ -1,0 +1,63 @@
+"""How a network is executed on this device: which one, in which precision, in which memory format."""
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from solov2.errors import SOLOv2Error, UnknownNameError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device called "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        UnknownNameError: it is none of these.
+        SOLOv2Error: there is no such CUDA device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()) or name == "cpu:":
+        raise UnknownNameError("device", name, ("auto", "cpu", "cuda", "cuda:N"))
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise SOLOv2Error(f"no CUDA device {name!r} here: torch sees {torch.cuda.device_count()}. Use --device cpu")
+    return torch.device(name)
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """Return the precision in which a network runs fastest on `device` without losing instances: float16 on CUDA, bfloat16 on a CPU that computes in it, float32 on others."""
+    if device.type == "cuda":
+        return torch.float16
+    has_bfloat16 = torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.bfloat16 if has_bfloat16 else torch.float32
+
+
+def find_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the precision called "auto", "float32", "bfloat16" or "float16".
+
+    Raises:
+        UnknownNameError: it is none of these.
+    """
+    if name == "auto":
+        return fastest_dtype(device)
+    if name not in DTYPES:
+        raise UnknownNameError("dtype", name, ("auto", *DTYPES))
+    return DTYPES[name]
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Merge every BatchNorm of a ResNet into the convolution before it, in place; the network's function stays the same.
+
+    Pairs are known by torchvision's names: conv1 and bn1, conv2 and bn2, conv3 and bn3, and the two of `downsample`.
+    """
+    for child in module.children():
+        fold_batch_norms(child)
+    names = dict(module.named_children())
+    pairs = [(f"conv{i}", f"bn{i}") for i in (1, 2, 3)] + [("0", "1")]
+    for conv_name, norm_name in pairs:
+        conv, norm = names.get(conv_name), names.get(norm_name)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+            setattr(module, norm_name, nn.Identity())

@@ -1,0 +1,148 @@
+"""A training under way: its weights, its optimizer, one step of it, and how it is saved and resumed."""
+
+import json
+import math
+import os
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from solov2.batches import Batch
+from solov2.config import PIXEL_MEAN, PIXEL_STD
+from solov2.errors import CheckpointError
+from solov2.losses import Losses, losses
+from solov2.model import SOLOv2
+from solov2.train_config import TrainConfig
+
+
+@dataclass
+class Run:
+    """A training under way: what `last.pt` holds."""
+
+    config: TrainConfig
+    model: SOLOv2
+    averaged: SOLOv2
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    best_ap: float = -1.0
+    trained_seconds: float = 0.0
+
+
+def learning_rate(config: TrainConfig, step: int, steps_in_epoch: int) -> float:
+    """Return the learning rate of `step`, relative to the configured one: warm-up from a third, then drops or a cosine."""
+    warmup = min(1.0, (1 + 2 * step / max(config.warmup_steps, 1)) / 3)
+    if config.drops is not None:
+        return warmup * float(0.1 ** sum(step >= drop * steps_in_epoch for drop in config.drops))
+    progress = min(step / (config.epochs * steps_in_epoch), 1.0)
+    return warmup * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def make_optimizer(model: SOLOv2, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimizer; each group knows its full rate as "full_lr"."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decays = config.optimizer == "sgd" or parameter.ndim > 1
+            groups.setdefault((name.startswith("backbone."), decays), []).append(parameter)
+    described: list[dict[str, Any]] = [
+        {
+            "params": parameters,
+            "full_lr": config.learning_rate * (config.backbone_rate if in_backbone else 1.0),
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (in_backbone, decays), parameters in groups.items()
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(described, lr=config.learning_rate, momentum=0.9)
+    return torch.optim.AdamW(described, lr=config.learning_rate)
+
+
+def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tuple[Losses, float]:
+    """Take one step; return its losses and the gradient's norm before clipping."""
+    device = run.model.device
+    for group in run.optimizer.param_groups:
+        group["lr"] = group["full_lr"] * rate
+    pixels = batch.pixels.to(device, non_blocking=True).float()
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (PIXEL_MEAN, PIXEL_STD))
+    images = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext():
+        outputs = run.model(images)
+    step_losses = losses(outputs, [target.to(device) for target in batch.targets])
+    run.optimizer.zero_grad(set_to_none=True)
+    run.scaler.scale(step_losses.total).backward()
+    run.scaler.unscale_(run.optimizer)
+    norm = float(nn.utils.clip_grad_norm_(run.model.parameters(), run.config.clip_norm))
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    run.step += 1
+    update_average(run)
+    return step_losses, norm
+
+
+@torch.no_grad()
+def update_average(run: Run) -> None:
+    """Move the averaged weights towards the trained ones; young averages move faster."""
+    decay = min(run.config.ema_decay, (1 + run.step) / (10 + run.step))
+    for averaged, trained in zip(run.averaged.parameters(), run.model.parameters(), strict=True):
+        averaged.lerp_(trained, 1 - decay)
+
+
+def prepare_run(config: TrainConfig, model: SOLOv2, device: torch.device, dtype: torch.dtype) -> Run:
+    """Return a run at step 0 that trains `model` from the weights that it has."""
+    model = model.to(device, memory_format=torch.channels_last).train()
+    model.backbone.freeze()
+    averaged = deepcopy(model).eval().requires_grad_(False)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    return Run(config, model, averaged, make_optimizer(model, config), scaler)
+
+
+def save_run(run: Run, path: Path) -> None:
+    """Write everything needed to go on, beside `path` first, so that a cut leaves the older file whole."""
+    state = {
+        "config": asdict(run.config),
+        "class_names": list(run.model.class_names),
+        "model": run.model.state_dict(),
+        "averaged": run.averaged.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "step": run.step,
+        "best_ap": run.best_ap,
+        "trained_seconds": run.trained_seconds,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def resume_run(run: Run, path: Path) -> None:
+    """Bring a fresh `run` to where `path` was saved.
+
+    Raises:
+        CheckpointError: the file cannot be read, or belongs to a run with other settings or classes.
+    """
+    try:
+        state = torch.load(path, map_location=run.model.device, weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"could not read {path}: {error}. Delete it to start afresh") from error
+    saved, wanted = _plain(state["config"]), _plain(asdict(run.config))
+    different = [f"{key} {saved.get(key)} there, {wanted[key]} here" for key in wanted if saved.get(key) != wanted[key]]
+    if tuple(state["class_names"]) != run.model.class_names:
+        different.append(f"classes {state['class_names']} there, {list(run.model.class_names)} here")
+    if different:
+        raise CheckpointError(f"{path} is of another run: {'; '.join(different)}. Choose another --out")
+    run.model.load_state_dict(state["model"])
+    run.averaged.load_state_dict(state["averaged"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.scaler.load_state_dict(state["scaler"])
+    run.step, run.best_ap, run.trained_seconds = state["step"], state["best_ap"], state["trained_seconds"]
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(config))
+    return plain
