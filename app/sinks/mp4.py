@@ -1,0 +1,171 @@
+"""An H.264 MP4 that is playable at every moment of its making."""
+
+import contextlib
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.packet import Packet
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+
+Picture = npt.NDArray[np.uint8]
+VideoPacket: TypeAlias = "Packet[VideoStream]"
+
+KEYFRAME_SECONDS = 2
+MILLISECOND = Fraction(1, 1000)
+FALLBACK_RATE = Fraction(30)  # for the key frames' distance and the last frame's duration alone, never for a timestamp
+FRAGMENTED = {
+    "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont",  # discont: keep the first timestamp
+    "avoid_negative_ts": "make_non_negative",
+    "flush_packets": "1",
+}
+CODING = {
+    "preset": "veryfast",
+    "crf": "20",
+    "bf": "0",  # packets leave in the order of their timestamps, so a fragment needs no edit list
+    "x264-params": "colorprim=bt709:transfer=bt709:colormatrix=bt709",
+}
+
+
+class Mp4Writer:
+    """Encodes pictures into `path`, each with the timestamp it came with.
+
+    While it runs the file is a fragmented MP4: whatever ends the process, all but the last two seconds or so can be
+    played. `close` then rewrites it, without encoding again, as a plain MP4 that plays before it is wholly loaded.
+
+    A timestamp that does not come after the one before it is moved to one tick after that; where the clock jumps back
+    by more than a second, it goes on from there. A clock that starts before zero starts at zero.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        size_hw: tuple[int, int],
+        time_base: Fraction,
+        frame_rate: Fraction | None = None,
+        origin_pts: int = 0,
+    ) -> None:
+        """Create the file.
+
+        Args:
+            path: overwritten.
+            size_hw: of the pictures. An odd one is made even by repeating the last row or column.
+            time_base: seconds per tick of the timestamps.
+            frame_rate: nominal frames per second, None where unknown.
+            origin_pts: the timestamp that becomes 0.
+
+        Raises:
+            OSError, av.FFmpegError: the file cannot be created, or the encoder cannot take the size.
+        """
+        self.path = path
+        self.time_base = time_base
+        self._size_hw = size_hw
+        self._rate = frame_rate or FALLBACK_RATE
+        self._container = av.open(str(path), "w", format="mp4", options=FRAGMENTED)
+        self._stream = self._container.add_stream("libx264", rate=self._rate, options=CODING)
+        height, width = size_hw
+        self._stream.height, self._stream.width = height + height % 2, width + width % 2
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.time_base = self._stream.codec_context.time_base = time_base
+        self._stream.codec_context.gop_size = max(1, round(KEYFRAME_SECONDS * self._rate))
+        self._stream.codec_context.thread_count = max(1, (os.cpu_count() or 1) // 4)  # the others belong to the model
+        self._last_pts: int | None = None
+        self._shift = -origin_pts
+        self._held: VideoPacket | None = None  # until the next one tells how long it lasts
+
+    def add(self, picture: Picture, pts: int) -> None:
+        """Encode `picture` for the moment `pts`; one of another size is scaled to fit, with black bars."""
+        frame = av.VideoFrame.from_ndarray(_even(_letterbox(picture, self._size_hw)), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        frame.pts, frame.time_base = self._place(pts), self.time_base
+        self._mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write what the encoder still holds and turn the file into a plain MP4; if that fails, it stays fragmented."""
+        try:
+            self._mux(self._stream.encode(None))
+            if self._held is not None:
+                self._held.duration = self._nominal_ticks()
+                self._container.mux(self._held)
+        finally:
+            self._container.close()
+        with contextlib.suppress(OSError, av.FFmpegError):
+            _rewrite(self.path)
+
+    def abandon(self) -> None:
+        """Release the file after a failure; what was written stays as it is."""
+        with contextlib.suppress(OSError, av.FFmpegError):
+            self._container.close()
+
+    def _place(self, pts: int) -> int:
+        pts += self._shift
+        if self._last_pts is not None and pts <= self._last_pts:
+            if (self._last_pts - pts) * self.time_base > 1:
+                self._shift += self._last_pts + self._nominal_ticks() - pts
+            pts = self._last_pts + 1
+        self._last_pts = pts
+        return pts
+
+    def _mux(self, packets: list[VideoPacket]) -> None:
+        for packet in packets:
+            if self._held is not None:
+                self._held.duration = _ticks(packet) - _ticks(self._held)
+                self._container.mux(self._held)
+            self._held = packet
+
+    def _nominal_ticks(self) -> int:
+        return max(1, round(1 / self._rate / self.time_base))
+
+
+def _ticks(packet: VideoPacket) -> int:
+    """The packet's timestamp, which an encoder always sets."""
+    return packet.pts or 0
+
+
+def _rewrite(path: Path) -> None:
+    """Copy the packets of `path` into a plain MP4 with its index in front, and put that in its place."""
+    finished = path.with_name(f".{path.stem}.finished.mp4")
+    try:
+        with av.open(str(path)) as source:
+            fragments = source.streams.video[0]
+            time_base = fragments.time_base or MILLISECOND
+            # The first timestamp is stored in ticks of the movie, not the track: those are milliseconds unless told.
+            options = {"movflags": "+faststart", "movie_timescale": str(time_base.denominator)}
+            with av.open(str(finished), "w", format="mp4", options=options) as target:
+                stream = target.add_stream_from_template(fragments)
+                stream.time_base = time_base
+                for packet in source.demux(fragments):
+                    if packet.dts is not None:
+                        packet.stream = stream
+                        target.mux(packet)
+        finished.replace(path)
+    finally:
+        finished.unlink(missing_ok=True)
+
+
+def _letterbox(picture: Picture, size_hw: tuple[int, int]) -> Picture:
+    """Scale `picture` to fit into `size_hw`, in the middle of black, unless it has that size."""
+    if picture.shape[:2] == size_hw:
+        return picture
+    height, width = size_hw
+    scale = min(height / picture.shape[0], width / picture.shape[1])
+    inner_wh = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    inner = cv2.resize(picture, inner_wh, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    top, left = (height - inner_wh[1]) // 2, (width - inner_wh[0]) // 2
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[top : top + inner_wh[1], left : left + inner_wh[0]] = inner
+    return canvas
+
+
+def _even(picture: Picture) -> Picture:
+    """Repeat the last row and the last column where their number is odd, as 4:2:0 video wants."""
+    height, width = picture.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return picture
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

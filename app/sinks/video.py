@@ -1,0 +1,111 @@
+"""The video file sink: an H.264 MP4 with the source's own timestamps, encoded in a thread of its own."""
+
+import contextlib
+import os
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from app.channel import Cancelled, Channel
+from app.errors import SinkError
+from app.frames import Result
+from app.sinks.mp4 import Mp4Writer
+
+Picture = npt.NDArray[np.uint8]
+
+WAITING_PICTURES = 4
+
+
+class VideoSink:
+    """Writes every picture into an MP4 file that browsers play; see `Mp4Writer` for what a crash leaves behind.
+
+    An existing file is replaced when the first picture is written, not before. Without any picture there is no file.
+    """
+
+    needs_picture = True
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, frame_rate: float | None = None, start_at_zero: bool = False
+    ) -> None:
+        """Check that `path` can be written, and touch nothing yet.
+
+        Args:
+            path: ends in .mp4.
+            frame_rate: nominal frames per second, None where unknown; timestamps do not depend on it.
+            start_at_zero: let the first picture be at 0 seconds, as a live source's clock may have run for days. The
+                others keep their distance to it.
+
+        Raises:
+            SinkError: there is no such folder, or no file can be written there.
+        """
+        self.path = Path(path)
+        _check_writable(self.path)
+        self._frame_rate = Fraction(frame_rate).limit_denominator(1001) if frame_rate else None
+        self._start_at_zero = start_at_zero
+        self._pictures: Channel[tuple[Result, Picture]] = Channel(WAITING_PICTURES)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._encode_all, name="encode", daemon=True)
+
+    def write(self, result: Result, picture: Picture | None) -> None:
+        """Hand `picture` to the encoder, waiting while it has enough; raise SinkError if it has failed before."""
+        if picture is None:
+            raise ValueError("a video file needs a picture, got None")
+        if self._thread.ident is None:
+            self._thread.start()
+        with contextlib.suppress(Cancelled):  # by a failure
+            self._pictures.put((result, picture))
+        self._raise_failure()
+
+    def idle(self) -> None:
+        """Raise SinkError if the encoder has failed."""
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Finish the file; raise SinkError if that, or anything since the last `write`, failed."""
+        self._pictures.finish()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._raise_failure()
+
+    def _encode_all(self) -> None:
+        writer = None
+        try:
+            for result, picture in self._pictures:
+                writer = writer or self._open(result, picture)
+                writer.add(picture, round(result.frame.pts * result.frame.time_base / writer.time_base))
+            if writer is not None:
+                writer.close()
+        except BaseException as error:
+            self._failure = error
+            self._pictures.cancel()
+            if writer is not None:
+                writer.abandon()
+
+    def _open(self, result: Result, picture: Picture) -> Mp4Writer:
+        origin_pts = result.frame.pts if self._start_at_zero else 0
+        height, width = picture.shape[:2]
+        return Mp4Writer(self.path, (height, width), result.frame.time_base, self._frame_rate, origin_pts)
+
+    def _raise_failure(self) -> None:
+        if isinstance(self._failure, OSError | av.FFmpegError):
+            reason = self._failure.strerror or str(self._failure)
+            raise SinkError(
+                f"could not write {self.path}: {reason}. What was written before stays playable; choose another place"
+            ) from self._failure
+        if self._failure is not None:
+            raise self._failure
+
+
+def _check_writable(path: Path) -> None:
+    if path.suffix.lower() != ".mp4":
+        raise SinkError(f"a video is written as .mp4, got {str(path)!r}: choose a name that ends in .mp4")
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder: name a file in it, such as {path / 'out.mp4'}")
+    if not path.parent.is_dir():
+        raise SinkError(f"could not write {path}: there is no folder {path.parent}. Create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise SinkError(f"could not write {path}: no permission. Choose another place")

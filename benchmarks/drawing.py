@@ -1,0 +1,123 @@
+"""How long drawing takes: our renderer beside supervision's annotators, on the same instances in the same run.
+
+    pip install supervision
+    python benchmarks/drawing.py
+
+Supervision (MIT) is needed by this comparison only. It takes dense masks, which are made before the clock starts; ours
+takes the one-byte id map that the segmenter hands over. Supervision's annotators draw into a copy of the picture too.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+
+from app.frames import Controls, Frame, Result
+from app.renderer import Renderer
+from app.stats import StreamStats
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Ellipses strewn over a picture, with what both sides want to know of them."""
+
+    masks: np.ndarray  # (N, H, W) bool
+    boxes: np.ndarray  # (N, 4) float32 xyxy
+    id_map: np.ndarray  # (H, W) uint8
+    scores: np.ndarray  # (N,) float32
+    labels: np.ndarray  # (N,) int64
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.scores)
+
+
+def make_blobs(count: int, width: int, height: int) -> Blobs:
+    """Strew `count` ellipses, each a tenth to a quarter of the picture's height in radius."""
+    random = np.random.default_rng(0)
+    masks = np.zeros((count, height, width), np.uint8)
+    id_map = np.zeros((height, width), np.uint8)
+    boxes = np.zeros((count, 4), np.float32)
+    for index in reversed(range(count)):
+        centre = random.integers((0, 0), (width, height)).tolist()
+        radii = (random.uniform(0.1, 0.25, 2) * height * (0.6, 1)).astype(int).tolist()
+        cv2.ellipse(masks[index], centre, radii, 0, 0, 360, 1, cv2.FILLED)
+        id_map[masks[index] > 0] = index + 1
+        left, top, box_width, box_height = cv2.boundingRect(masks[index])
+        boxes[index] = left, top, left + box_width, top + box_height
+    labels = np.arange(count) % 2
+    return Blobs(masks.astype(bool), boxes, id_map, np.linspace(0.99, 0.3, count, dtype=np.float32), labels)
+
+
+def median_ms(draw: Callable[[], object], repeats: int) -> float:
+    """The median milliseconds of `draw`, after one call to warm up."""
+    draw()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        draw()
+        times.append((time.perf_counter() - started) * 1000)
+    return statistics.median(times)
+
+
+def our_ways(picture: np.ndarray, blobs: Blobs) -> dict[str, Callable[[], object]]:
+    """What the renderer can be asked for."""
+    renderer = Renderer(("person", "cat"))
+    frame = Frame(picture, 0, Fraction(1, 30), 0.0, "benchmark", 0)
+    result = Result(frame, blobs, {})
+    masks_only = Controls(show_labels=False)
+    snapshot = StreamStats().snapshot()
+    return {
+        "ours: masks, outlines": lambda: renderer.draw(result, masks_only),
+        "ours: masks, outlines, tags, read-out": lambda: renderer.draw(result, Controls(), snapshot),
+    }
+
+
+def supervision_ways(picture: np.ndarray, blobs: Blobs) -> dict[str, Callable[[], object]]:
+    """Supervision's annotators for the same."""
+    try:
+        import supervision
+    except ImportError as error:
+        sys.exit(f"error: this benchmark compares with supervision: pip install supervision ({error})")
+    detections: Any = supervision.Detections(blobs.boxes, blobs.masks, blobs.scores, blobs.labels)
+    by_index = supervision.ColorLookup.INDEX
+    masks, outlines = (
+        supervision.MaskAnnotator(color_lookup=by_index),
+        supervision.PolygonAnnotator(color_lookup=by_index),
+    )
+    return {
+        "supervision MaskAnnotator": lambda: masks.annotate(picture.copy(), detections),
+        "supervision PolygonAnnotator (outlines)": lambda: outlines.annotate(picture.copy(), detections),
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="Compare the time that drawing takes with supervision's.")
+    parser.add_argument("--size", default="1920x1080", help="width x height of the picture")
+    parser.add_argument("--instances", type=int, nargs="+", default=[1, 10, 30, 100])
+    parser.add_argument("--repeats", type=int, default=15)
+    options = parser.parse_args()
+    width, height = map(int, options.size.split("x"))
+    picture = np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
+    print(f"{width}x{height}, median ms of {options.repeats}; {platform.machine()}, {os.cpu_count()} cores")
+    for count in options.instances:
+        blobs = make_blobs(count, width, height)
+        ways = supervision_ways(picture, blobs) | our_ways(picture, blobs)
+        times = {name: median_ms(draw, options.repeats) for name, draw in ways.items()}
+        for name, milliseconds in times.items():
+            ratio = milliseconds / times["supervision MaskAnnotator"]
+            print(f"{count:4d} instances  {name:40s} {milliseconds:8.1f} ms  {ratio:6.3f} of MaskAnnotator")
+
+
+if __name__ == "__main__":
+    main()
