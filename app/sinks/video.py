@@ -43,7 +43,7 @@ class VideoSink:
             SinkError: there is no such folder, or no file can be written there.
         """
         self.path = Path(path)
-        _check_writable(self.path)
+        check_writable(self.path)
         self._frame_rate = Fraction(frame_rate).limit_denominator(1001) if frame_rate else None
         self._start_at_zero = start_at_zero
         self._pictures: Channel[tuple[Result, Picture]] = Channel(WAITING_PICTURES)
@@ -100,7 +100,8 @@ class VideoSink:
             raise self._failure
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
+    """Raise SinkError unless `path` is an MP4 that can be written, as far as can be told without touching it."""
     if path.suffix.lower() != ".mp4":
         raise SinkError(f"a video is written as .mp4, got {str(path)!r}: choose a name that ends in .mp4")
     if path.is_dir():
