@@ -8,18 +8,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from app.channel import Cancelled, Channel, Empty, Finished
 from app.frames import ControlPanel, Frame, Result
 from app.stats import StreamStats
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Picture: TypeAlias = npt.NDArray[np.uint8]
-    Drawn: TypeAlias = tuple[Result, Picture | None]
+Picture: TypeAlias = npt.NDArray[np.uint8]
+Drawn: TypeAlias = tuple[Result, Picture | None]
 
 TICK_SECONDS = 0.05
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 WINDOW_SECONDS = 2.0
+_MOST_EVENTS = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,12 +114,12 @@ class StreamStats:
 
 
 class _Recent:
-    """Events with a value each: those of the last `WINDOW_SECONDS`, and how many there ever were."""
+    """Events with a value each: those of the last `WINDOW_SECONDS`, a thousand at most, and how many ever came."""
 
     def __init__(self) -> None:
         self.total = 0
         self.first_at = self.last_at = 0.0
-        self._events: deque[tuple[float, float]] = deque()
+        self._events: deque[tuple[float, float]] = deque(maxlen=_MOST_EVENTS)
 
     def add(self, now: float, value: float = 0.0) -> None:
         if not self.total:
@@ -133,12 +134,13 @@ class _Recent:
         return [value for _, value in self._events]
 
     def rate(self, now: float) -> float:
-        """Events per second; over the time since the first one where that is shorter than the window."""
+        """Events per second; over the time since the first one known where that is shorter than the window."""
         self._forget(now)
-        since_first = now - self.first_at
-        if since_first >= WINDOW_SECONDS:
-            return len(self._events) / WINDOW_SECONDS
-        return (len(self._events) - 1) / since_first if len(self._events) > 1 and since_first > 0 else 0.0
+        count = len(self._events)
+        covered = now - (self._events[0][0] if count == _MOST_EVENTS else self.first_at)
+        if covered >= WINDOW_SECONDS:
+            return count / WINDOW_SECONDS
+        return (count - 1) / covered if count > 1 and covered > 0 else 0.0
 
     def _forget(self, now: float) -> None:
         while self._events and self._events[0][0] <= now - WINDOW_SECONDS:

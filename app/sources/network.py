@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 from av.codec.context import Flags
@@ -18,6 +19,9 @@ READ_SECONDS = 5.0
 
 _LIVE_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
 _LIVE_OPTIONS = {"rtsp_transport": "tcp", "fflags": "nobuffer+discardcorrupt"}
+
+# Motion JPEG carries no timestamps; FFmpeg makes them up from a nominal rate. The time of arrival is nearer the truth.
+_WITHOUT_CLOCK = frozenset({"mjpeg", "mpjpeg"})
 
 
 def open_network(address: str) -> VideoSource:
@@ -48,19 +52,23 @@ def live_pictures(container: InputContainer, stream: VideoStream, name: str) -> 
         SourceError: the connection broke, or no readable picture came for `OPEN_SECONDS`.
     """
     stream.codec_context.flags |= Flags.low_delay
-    opened_at = shown_at = time.monotonic()
+    tick = Fraction(1, 1_000_000) if container.format.name in _WITHOUT_CLOCK else ticks_of(stream)
     has_begun = False
+    last_pts, last_at = 0, time.monotonic()
+    waiting_since = last_at
     try:
         for packet in container.demux(stream):
             for picture in _decoded(stream, packet):
                 has_begun = has_begun or picture.key_frame
                 if has_begun:
-                    shown_at = time.monotonic()
-                    if picture.pts is None:
-                        picture.pts = round((shown_at - opened_at) / ticks_of(stream))
+                    now = time.monotonic()
+                    if picture.pts is None or container.format.name in _WITHOUT_CLOCK:
+                        picture.pts = last_pts + round((now - last_at) / tick)
+                    picture.time_base = tick
+                    last_pts, last_at = picture.pts, now
                     yield picture
-                    shown_at = time.monotonic()
-            if time.monotonic() - shown_at > OPEN_SECONDS:
+                    waiting_since = time.monotonic()
+            if time.monotonic() - waiting_since > OPEN_SECONDS:
                 raise SourceError(f"{name} has sent no readable picture for {OPEN_SECONDS:.0f} s")
     except av.FFmpegError as error:
         raise SourceError(f"lost {name}: {_reason(error, READ_SECONDS)}") from None

@@ -57,7 +57,7 @@ class VideoSource:
             raise
         height, width = upright_rgb(self._first).shape[:2]
         self.frame_hw = (height, width)
-        self.time_base = ticks_of(stream)
+        self.time_base = self._first.time_base or ticks_of(stream)
         self.frame_rate = float(stream.average_rate) if stream.average_rate else None
         self.frame_count = stream.frames or None
 

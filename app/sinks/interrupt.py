@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM end a run between two frames, so that every output is finished."""
+
+import signal
+from types import FrameType
+
+from app.frames import Result
+from app.pipeline import Picture, Quit
+
+
+class InterruptSink:
+    """Ends the run when the process is told to stop. Inside its `with` block, and in the main thread only.
+
+    A second signal raises KeyboardInterrupt at once: for whoever does not want to wait.
+
+    Attributes:
+        has_come: whether a signal came.
+    """
+
+    needs_picture = False
+
+    def __init__(self) -> None:
+        """Wait for nothing yet."""
+        self.has_come = False
+
+    def __enter__(self) -> "InterruptSink":
+        """Take the signals over."""
+        self._previous = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def write(self, result: Result, picture: Picture | None) -> None:
+        """Raise Quit if a signal has come."""
+        self.idle()
+
+    def idle(self) -> None:
+        """Raise Quit if a signal has come."""
+        if self.has_come:
+            raise Quit
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        if self.has_come:
+            raise KeyboardInterrupt
+        self.has_come = True

@@ -1,0 +1,164 @@
+"""`python -m app.webcam`: segment a camera, a stream, a video or pictures, in a window, into a file, or both."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from app.errors import AppError, SinkError
+from app.frames import ControlPanel, Controls, Result
+from app.pipeline import Picture, Sink, Source, run
+from app.renderer import Renderer
+from app.segmenter import Segmenter
+from app.sinks.interrupt import InterruptSink
+from app.sinks.progress import ProgressSink
+from app.sinks.video import VideoSink
+from app.sinks.window import WindowSink, has_display
+from app.sources import find_source, list_cameras
+from app.stats import StatsSnapshot, StreamStats
+from solov2 import VARIANTS, SOLOv2Error, UnknownNameError, load_model
+from solov2.cli import EXIT_INTERRUPTED, add_debug_flag, run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0, 2 after an error of the user's, 130 after Ctrl-C or SIGTERM."""
+    return run_command(build_parser(), webcam, argv, user_errors=(SOLOv2Error, AppError))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    parser = argparse.ArgumentParser(prog="python -m app.webcam", description=__doc__)
+    add = parser.add_argument
+    add("--source", default="0", help="camera number (0), video, picture, folder of pictures, address, or 'demo'")
+    add("--model", default="nano", help=f"a weights file, or one of: {', '.join(VARIANTS)} (nano)")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    add("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
+    add("--save", type=Path, metavar="FILE.mp4", help="write the annotated video there")
+    add("--headless", action="store_true", help="open no window")
+    add("--score", type=_score, default=Controls().score_threshold, help="least score to show, 0 to 1 (%(default)s)")
+    add("--classes", type=_names, metavar="NAME,NAME", help="show these classes only")
+    add("--max-frames", type=_count, metavar="N", help="stop after N frames")
+    add("--stats-json", type=Path, metavar="FILE", help="write rates, ages and drops there at the end")
+    add("--no-readout", action="store_true", help="draw no rates into the picture")
+    add("--list-cameras", action="store_true", help="list the cameras that can be opened, and stop")
+    add_debug_flag(parser)
+    return parser
+
+
+def webcam(options: argparse.Namespace) -> int:
+    """Do what the options say; return the exit code."""
+    if options.list_cameras:
+        return print_cameras()
+    open_source = find_source(options.source)
+    for path in filter(None, (options.save, options.stats_json)):
+        check_output(path, options.source)
+    model = load_model(options.model, device=options.device, dtype=options.dtype)
+    classes = check_classes(options.classes, model.class_names)
+    panel = ControlPanel(Controls(options.score, classes, show_readout=not options.no_readout))
+    stats = StreamStats()
+    segmenter, renderer = Segmenter(model, panel), Renderer(model.class_names)
+    segmenter.warm_up()
+
+    def draw(result: Result) -> Picture:
+        return renderer.draw(result, panel.current, stats.snapshot())
+
+    with InterruptSink() as interrupt, closing(open_source()) as source:
+        sinks = [*open_sinks(options, source, panel, draw), interrupt]
+        try:
+            run(source, segmenter, draw, sinks, panel, stats, options.max_frames)
+        finally:
+            report(stats.snapshot(), options)
+    return EXIT_INTERRUPTED if interrupt.has_come else 0
+
+
+def print_cameras() -> int:
+    """Print the cameras that can be opened; return the exit code."""
+    cameras = list_cameras()
+    for camera in cameras:
+        height, width = camera.frame_hw
+        print(f"{camera.number}  {camera.name}  {width}x{height}")
+    if not cameras:
+        print("no camera found")
+    return 0
+
+
+def check_output(path: Path, source: str) -> None:
+    """Find out before the run whether `path` can be written.
+
+    Raises:
+        SinkError: it cannot, or it is the source.
+    """
+    if not path.parent.is_dir():
+        raise SinkError(f"could not write {path}: there is no folder {path.parent}. Create it first")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SinkError(f"could not write {path}: it is a folder, or you may not write there. Choose another place")
+    if path.exists() and os.path.exists(source) and path.samefile(source):
+        raise SinkError(f"{path} is the source itself: choose another name for the output")
+
+
+def check_classes(names: frozenset[str] | None, known: Sequence[str]) -> frozenset[str] | None:
+    """Return `names`; raise UnknownNameError if one of them is not `known`."""
+    for name in sorted(names or ()):
+        if name not in known:
+            raise UnknownNameError("class", name, known)
+    return names
+
+
+def open_sinks(
+    options: argparse.Namespace, source: Source, panel: ControlPanel, draw: Callable[[Result], Picture]
+) -> list[Sink]:
+    """Open the video file and the window, or a progress line where there is none.
+
+    A window alone shows a file no faster than it was filmed; with a file to save the work goes at full speed.
+    """
+    sinks: list[Sink] = []
+    if options.save is not None:
+        sinks.append(VideoSink(options.save, frame_rate=source.frame_rate, start_at_zero=source.is_live))
+    if not options.headless and has_display():
+        sinks.append(WindowSink(panel, draw, pace=not source.is_live and options.save is None))
+        return sinks
+    if not options.headless:
+        print("no display found: going on without a window", file=sys.stderr)
+    if not source.is_live and sys.stderr.isatty():
+        sinks.append(ProgressSink(min(filter(None, (source.frame_count, options.max_frames)), default=None)))
+    return sinks
+
+
+def report(snapshot: StatsSnapshot, options: argparse.Namespace) -> None:
+    """Say what was done, on standard output and in the file for it."""
+    if snapshot.displayed:
+        print(f"{snapshot.displayed} frames in {snapshot.seconds:.1f} s: {snapshot.mean_fps:.1f} frames per second")
+        for cause, count in snapshot.dropped.items():
+            print(f"dropped at {cause}: {count}")
+        if options.save is not None:
+            print(f"saved {options.save}")
+    if options.stats_json is not None:
+        try:
+            options.stats_json.write_text(json.dumps(snapshot.as_dict(), indent=2) + "\n")
+        except OSError as error:
+            raise SinkError(f"could not write {options.stats_json}: {error.strerror}") from error
+
+
+def _score(text: str) -> float:
+    score = float(text)
+    if not 0 <= score <= 1:
+        raise argparse.ArgumentTypeError(f"must be in [0, 1], got {text}")
+    return score
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return count
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
