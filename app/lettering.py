@@ -35,10 +35,10 @@ class Lettering:
 
 
 def fill_pill(picture: Picture, left: int, top: int, width: int, height: int, colour: RGB) -> None:
-    """Fill a rectangle whose short sides are half circles; `width` is at least `height`."""
+    """Fill a rectangle whose short sides are half circles; `height` is even, and at most `width`."""
     radius = height // 2
-    middle = top + radius
-    cv2.line(picture, (left + radius, middle), (left + width - radius - 1, middle), colour, height, cv2.LINE_AA)
+    ends = (left + radius, top + radius), (left + width - radius - 1, top + radius)
+    cv2.line(picture, *ends, colour, height - 2, cv2.LINE_AA)  # whose smooth edge adds a pixel on each side
 
 
 def fill_rounded(picture: Picture, radius: int, colour: RGB) -> None:

@@ -1,6 +1,6 @@
 """What a result looks like: masks with outlines, boxes, name tags and the read-out, on a copy of the frame."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -19,6 +19,8 @@ MIN_TEXT_PX = 11
 LINE_FRACTION = 1 / 540
 MOST_MASKS = 255  # that a one-byte id map can tell apart
 STRIP_PX = 128 * 1024  # masks are painted strip by strip, so that what is worked on stays in the cache
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+SQUARE = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
 
 class Renderer:
@@ -97,13 +99,16 @@ def paint_masks(
 
 def _outline(ids: MatLike, opacity: float, line_px: int) -> tuple[MatLike, MatLike]:
     """Return the id whose colour each pixel takes, and how much of it shows, 0 to 255."""
-    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * line_px + 1, 2 * line_px + 1))
-    highest = cv2.dilate(ids, around)
-    outline = cv2.compare(highest, cv2.erode(ids, around), cv2.CMP_NE)  # 0 or 255
+    highest, lowest = (_spread(operation, ids, line_px) for operation in (cv2.dilate, cv2.erode))
+    outline = cv2.compare(highest, lowest, cv2.CMP_NE)  # 0 or 255
     _, inside = cv2.threshold(ids, 0, round(255 * opacity), cv2.THRESH_BINARY)
     alpha = cv2.blur(cv2.max(inside, outline), (3, 3))
-    reach = np.ones((3, 3), np.uint8)  # of the blur
-    return cv2.dilate(highest, reach), alpha
+    return cv2.dilate(highest, SQUARE), alpha  # a colour for as far as the blur reaches
+
+
+def _spread(operation: Callable[..., MatLike], ids: MatLike, radius: int) -> MatLike:
+    """Dilate or erode by an octagon, which is nearly a disc and much faster."""
+    return operation(operation(ids, CROSS, iterations=(radius + 1) // 2), SQUARE, iterations=radius // 2)
 
 
 def _blend(view: Picture, colours: MatLike, alpha: MatLike) -> None:

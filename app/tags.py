@@ -48,7 +48,7 @@ def draw_tags(picture: Picture, tags: Sequence[Tag], lettering: Lettering, keep_
     left out.
     """
     height, width = picture.shape[:2]
-    tag_height = round(1.5 * lettering.size_px)
+    tag_height = 2 * round(0.78 * lettering.size_px)
     taken = [keep_free]
     drawn = []
     for tag in tags:
@@ -67,20 +67,14 @@ def _choose_place(
     (anchor_x, anchor_y), (width, height), (picture_width, picture_height) = anchor_xy, tag_wh, picture_wh
     gap = max(1, height // 6)
     x = min(max(anchor_x - width // 2, 0), picture_width - width)
+    column = [(y1, y2) for x1, y1, x2, y2 in taken if x1 < x + width and x2 > x]
+
+    def covered_px(top: int) -> int:
+        return sum(max(0, min(top + height, y2) - max(top, y1)) for y1, y2 in column)
+
     steps = (anchor_y + number * (height + gap) for number in range(-1, STEPS_DOWN))
-    tops = [min(max(top, 0), picture_height - height) for top in steps]
-    places = [(x, top, x + width, top + height) for top in tops]
-    free = (place for place in places if not _covered_px(place, taken))
-    return next(free, None) or min(places, key=lambda place: _covered_px(place, taken))
-
-
-def _covered_px(place: Rectangle, others: Sequence[Rectangle]) -> int:
-    """How much of `others` lies under `place`."""
-    x1, y1, x2, y2 = place
-    return sum(
-        max(0, min(x2, right) - max(x1, left)) * max(0, min(y2, bottom) - max(y1, top))
-        for left, top, right, bottom in others
-    )
+    top = min((min(max(step, 0), picture_height - height) for step in steps), key=covered_px)
+    return x, top, x + width, top + height
 
 
 def _tag_width(tag: Tag, lettering: Lettering) -> int:

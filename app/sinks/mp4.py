@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
@@ -99,9 +100,11 @@ class Mp4Writer:
             _rewrite(self.path)
 
     def abandon(self) -> None:
-        """Release the file after a failure; what was written stays as it is."""
+        """Release the file after a failure, such as a full disk; it ends with the last fragment that is whole."""
         with contextlib.suppress(OSError, av.FFmpegError):
             self._container.close()
+        with contextlib.suppress(OSError):
+            _drop_cut_fragment(self.path)
 
     def _place(self, pts: int) -> int:
         pts += self._shift
@@ -147,6 +150,22 @@ def _rewrite(path: Path) -> None:
         finished.replace(path)
     finally:
         finished.unlink(missing_ok=True)
+
+
+def _drop_cut_fragment(path: Path) -> None:
+    """Cut `path` off behind its last whole fragment. An MP4 is a row of boxes: four bytes of length, four of name."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        end = whole = 0
+        while len(header := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", header)
+            end += length
+            if length < len(header) or end > size:
+                break
+            if name in (b"moov", b"mdat"):
+                whole = end
+            file.seek(end)
+        file.truncate(whole)
 
 
 def _letterbox(picture: Picture, size_hw: tuple[int, int]) -> Picture:

@@ -80,10 +80,10 @@ class VideoSink:
             if writer is not None:
                 writer.close()
         except BaseException as error:
-            self._failure = error
-            self._pictures.cancel()
             if writer is not None:
                 writer.abandon()
+            self._failure = error
+            self._pictures.cancel()
 
     def _open(self, result: Result, picture: Picture) -> Mp4Writer:
         origin_pts = result.frame.pts if self._start_at_zero else 0

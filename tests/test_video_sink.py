@@ -1,0 +1,281 @@
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from fake_instances import result_of
+
+from app.errors import SinkError
+from app.sinks import mp4
+from app.sinks.mp4 import Mp4Writer
+from app.sinks.video import VideoSink
+
+MILLISECONDS = Fraction(1, 1000)
+
+
+def shade(level: int, size_hw: tuple[int, int] = (48, 64)) -> np.ndarray:
+    return np.full((*size_hw, 3), level, np.uint8)
+
+
+def save(path: Path, ticks: Sequence[int], time_base: Fraction = MILLISECONDS, **options: object) -> None:
+    """Write a picture for each of `ticks`, each a little lighter than the one before."""
+    sink = VideoSink(path, **options)  # type: ignore[arg-type]
+    for number, pts in enumerate(ticks):
+        sink.write(result_of(shade(0), pts=pts, time_base=time_base), shade(40 + 10 * number))
+    sink.close()
+
+
+def times(path: Path) -> list[Fraction]:
+    """The timestamps in the file, in seconds."""
+    with av.open(str(path)) as container:
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def boxes(path: Path) -> list[str]:
+    """The names of the outermost boxes of an MP4 file."""
+    data, names, at = path.read_bytes(), [], 0
+    while at < len(data):
+        names.append(data[at + 4 : at + 8].decode())
+        at += int.from_bytes(data[at : at + 4], "big")
+    return names
+
+
+@pytest.mark.parametrize(
+    ("ticks", "time_base"),
+    [
+        ([0, 512, 1024, 1536], Fraction(1, 12800)),
+        ([0, 512, 700, 5000, 5001], Fraction(1, 12800)),
+        ([450000, 453003, 456006], Fraction(1, 90000)),
+        ([10, 11, 12, 20], Fraction(1001, 30000)),
+        ([7, 8], Fraction(1, 1)),
+        ([33, 66, 100], MILLISECONDS),
+    ],
+    ids=["constant", "variable", "late start", "ntsc", "slow", "milliseconds"],
+)
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "fragmented"])
+def test_every_frame_keeps_its_own_timestamp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ticks: list[int], time_base: Fraction, finished: bool
+) -> None:
+    if not finished:
+        monkeypatch.setattr(mp4, "_rewrite", lambda path: None)
+    save(tmp_path / "out.mp4", ticks, time_base)
+    assert times(tmp_path / "out.mp4") == [tick * time_base for tick in ticks]
+
+
+def test_the_last_frame_lasts_as_long_as_the_frame_rate_says(tmp_path: Path) -> None:
+    save(tmp_path / "out.mp4", [0, 40, 80], frame_rate=25.0)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stream = container.streams.video[0]
+        assert stream.duration is not None
+        assert stream.time_base is not None
+        assert stream.duration * stream.time_base == Fraction(120, 1000)
+
+
+def test_a_live_source_can_start_at_zero(tmp_path: Path) -> None:
+    save(tmp_path / "out.mp4", [9_000_000, 9_000_040, 9_000_100], start_at_zero=True)
+    assert times(tmp_path / "out.mp4") == [0, Fraction(40, 1000), Fraction(100, 1000)]
+
+
+def test_a_clock_that_starts_before_zero_keeps_its_distances(tmp_path: Path) -> None:
+    save(tmp_path / "out.mp4", [-80, -40, 0, 100])
+    assert np.diff(times(tmp_path / "out.mp4")).tolist() == [
+        Fraction(40, 1000),
+        Fraction(40, 1000),
+        Fraction(100, 1000),
+    ]
+
+
+def test_repeated_and_backward_timestamps_lose_no_frame(tmp_path: Path) -> None:
+    save(tmp_path / "out.mp4", [0, 40, 40, 30, 80])
+    assert times(tmp_path / "out.mp4") == [Fraction(tick, 1000) for tick in (0, 40, 41, 42, 80)]
+
+
+def test_a_clock_that_starts_again_goes_on(tmp_path: Path) -> None:
+    save(tmp_path / "out.mp4", [0, 5000, 100, 140, 180], frame_rate=25.0)
+    assert times(tmp_path / "out.mp4")[2:] == [Fraction(tick, 1000) for tick in (5001, 5080, 5120)]
+
+
+def test_the_file_is_what_browsers_play(tmp_path: Path) -> None:
+    save(tmp_path / "out.mp4", [0, 40, 80])
+    assert boxes(tmp_path / "out.mp4")[:2] == ["ftyp", "moov"]  # the index comes before the pictures
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+    assert [each.name for each in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_colours_survive(tmp_path: Path) -> None:
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[:, :32], picture[:, 32:64], picture[:, 64:] = (200, 40, 40), (40, 180, 60), (50, 60, 210)
+    sink = VideoSink(tmp_path / "out.mp4")
+    sink.write(result_of(picture), picture)
+    sink.close()
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.colorspace, frame.color_range) == (1, 1)  # BT.709, limited: what players expect of HD
+        decoded = frame.to_ndarray(format="rgb24")
+    for x in (16, 48, 80):
+        assert np.abs(decoded[32, x].astype(int) - picture[32, x]).max() <= 6
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (47, 64), (48, 63), (121, 161)])
+def test_an_odd_size_becomes_even_and_nothing_is_lost(tmp_path: Path, size_hw: tuple[int, int]) -> None:
+    height, width = size_hw
+    picture = shade(60, size_hw)
+    picture[-1, :] = picture[:, -1] = 220
+    sink = VideoSink(tmp_path / "out.mp4")
+    sink.write(result_of(picture), picture)
+    sink.close()
+    (decoded,) = pictures(tmp_path / "out.mp4")
+    assert decoded.shape == (height + height % 2, width + width % 2, 3)
+    assert decoded[height - 1].mean() == pytest.approx(220, abs=15)
+    assert decoded[-1, -1].mean() == pytest.approx(220, abs=15)
+
+
+def test_a_frame_of_another_size_is_fitted_in(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "out.mp4")
+    for pts, size_hw in enumerate([(64, 64), (64, 128), (300, 100), (1, 1)]):
+        sink.write(result_of(shade(0), pts=pts), shade(200, size_hw))
+    sink.close()
+    first, wide, tall, dot = pictures(tmp_path / "out.mp4")
+    assert first.shape == wide.shape == tall.shape == dot.shape == (64, 64, 3)
+    assert (wide[32].mean(), wide[4].mean()) == (pytest.approx(200, abs=8), pytest.approx(0, abs=8))
+    assert (tall[:, 32].mean(), tall[:, 4].mean()) == (pytest.approx(200, abs=8), pytest.approx(0, abs=8))
+    assert dot.mean() == pytest.approx(200, abs=8)
+
+
+def test_without_a_picture_there_is_no_file(tmp_path: Path) -> None:
+    VideoSink(tmp_path / "out.mp4").close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_file_is_kept_until_the_first_picture(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_text("precious")
+    VideoSink(path).close()
+    assert path.read_text() == "precious"
+    save(path, [0, 40])
+    assert len(times(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("out.avi", "written as .mp4"),
+        ("out", "written as .mp4"),
+        ("missing/out.mp4", "no folder"),
+        ("folder.mp4", "is a folder"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(SinkError, match=message) as caught:
+        VideoSink(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_permission_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(SinkError, match="no permission"):
+        VideoSink(tmp_path / "out.mp4")
+
+
+def test_a_picture_is_required(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs a picture"):
+        VideoSink(tmp_path / "out.mp4").write(result_of(shade(0)), None)
+
+
+def test_a_failure_of_the_encoder_reaches_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Mp4Writer, "add", fail)
+    sink = VideoSink(tmp_path / "out.mp4")
+
+    def write_more_than_may_wait() -> None:
+        for pts in range(100):
+            sink.write(result_of(shade(0), pts=pts), shade(0))
+
+    with pytest.raises(SinkError, match=r"out\.mp4: No space left on device\. .* stays playable"):
+        write_more_than_may_wait()
+    with pytest.raises(SinkError):
+        sink.idle()
+    with pytest.raises(SinkError):
+        sink.close()
+
+
+def test_a_bug_in_the_encoder_keeps_its_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Mp4Writer, "add", lambda *_: 1 / 0)
+    sink = VideoSink(tmp_path / "out.mp4")
+    sink.write(result_of(shade(0)), shade(0))
+    with pytest.raises(ZeroDivisionError):
+        sink.close()
+
+
+def test_a_file_that_cannot_be_rewritten_stays_playable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    save(tmp_path / "out.mp4", [0, 40, 80])
+    assert times(tmp_path / "out.mp4") == [0, Fraction(40, 1000), Fraction(80, 1000)]
+    assert [each.name for each in tmp_path.iterdir()] == ["out.mp4"]
+
+
+WRITE_NOISE = """
+import sys
+import numpy as np
+sys.path.insert(0, "tests")
+from app.sinks.video import VideoSink
+from app.errors import SinkError
+from fake_instances import result_of
+random = np.random.default_rng(0)
+sink = VideoSink(sys.argv[1], frame_rate=25)
+try:
+    for pts in range(int(sys.argv[2])):
+        picture = random.integers(0, 255, (144, 176, 3), np.uint8)
+        sink.write(result_of(picture, pts=pts), picture)
+        print(pts, flush=True)
+    sink.close()
+except SinkError as error:
+    print(error, file=sys.stderr)
+"""
+
+
+def test_a_full_disk_leaves_what_was_written_playable(tmp_path: Path) -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))\n" + WRITE_NOISE
+    path = tmp_path / "out.mp4"
+    done = subprocess.run([sys.executable, "-c", limited, path, "1000"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"could not write {path}: File too large.")
+    assert done.stderr.count("\n") == 1
+    assert times(path) == [Fraction(pts, 30) for pts in range(len(times(path)))]
+    assert len(times(path)) > 20
+
+
+def test_a_killed_process_leaves_what_was_written_playable(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    writer = subprocess.Popen([sys.executable, "-c", WRITE_NOISE, path, "100000"], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    for line in writer.stdout:
+        if int(line) == 250:
+            break
+    time.sleep(0.2)
+    writer.send_signal(signal.SIGKILL)
+    writer.stdout.close()
+    writer.wait()
+    assert boxes(path)[:2] == ["ftyp", "moov"]
+    kept = times(path)
+    assert kept == [Fraction(pts, 30) for pts in range(len(kept))]
+    assert len(kept) >= 150
