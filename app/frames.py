@@ -51,7 +51,8 @@ class Result:
     Attributes:
         frame: the frame.
         instances: its instances, best first, already reduced to the threshold and classes of the controls.
-        steps_ms: milliseconds of each step, in the order in which they ran, such as `{"preprocess": 1.2, "network": 40.1, "decode": 3.0}`.
+        steps_ms: milliseconds of each step in the order in which they ran, such as `{"preprocess": 1.2, "network":
+            40.1}`.
     """
 
     frame: Frame

@@ -23,7 +23,8 @@ class View:
     Attributes:
         canvas_hw: size of the network's input; multiples of 32.
         resized_hw: size of the whole picture; what does not fit the canvas is cut off, what stays free is padding.
-        offset: where the picture lies on the canvas, or the canvas on the picture, in [0, 1] from one end to the other (y, x).
+        offset: where the picture lies on the canvas, or the canvas on the picture, in [0, 1] from one end to the
+            other (y, x).
         mirrored: left and right are swapped.
         colour_seed: of the change of brightness, contrast, saturation and hue; None leaves the colours.
     """
@@ -57,7 +58,7 @@ def _overlap(view: View) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     source, target = [], []
     for picture, canvas, offset in zip(view.resized_hw, view.canvas_hw, view.offset, strict=True):
         hidden, free = max(picture - canvas, 0), max(canvas - picture, 0)
-        start, place = int(round(hidden * offset)), int(round(free * offset))
+        start, place = round(hidden * offset), round(free * offset)
         length = min(picture, canvas)
         source.append(slice(start, start + length))
         target.append(slice(place, place + length))

@@ -12,8 +12,8 @@ from torchvision.ops import deform_conv2d
 class DeformableConv2d(nn.Module):
     """Modulated deformable convolution with one offset group.
 
-    `conv_offset` predicts for each of the K = k * k taps an offset (2 K channels, y before x) and, through a sigmoid, a weight
-    (K channels). It starts at zero, where the layer is an ordinary convolution with half of its weights.
+    `conv_offset` predicts for each of the K = k * k taps an offset (2 K channels, y before x) and, through a sigmoid,
+    a weight (K channels). It starts at zero, where the layer is an ordinary convolution with half of its weights.
 
     Shape: (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
 
@@ -39,7 +39,7 @@ class DeformableConv2d(nn.Module):
             inputs = [tensor.float() for tensor in inputs]
         image, offset, weight, mask = (tensor.contiguous() for tensor in inputs)
         with torch.autocast(features.device.type, enabled=False):
-            convolved = deform_conv2d(image, offset, weight, None, self.stride, self.padding, mask=mask)
+            convolved: Tensor = deform_conv2d(image, offset, weight, None, self.stride, self.padding, mask=mask)
         return convolved.to(features.dtype)
 
 

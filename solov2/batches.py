@@ -98,7 +98,7 @@ def training_batches(
 
     return DataLoader(
         TrainingViews(dataset, variant, config),
-        batch_sampler=_Requests(len(dataset), config, epoch, first_step),  # type: ignore[arg-type]
+        batch_sampler=_Requests(len(dataset), config, epoch, first_step),
         num_workers=workers,
         collate_fn=collate,
         multiprocessing_context="fork" if workers else None,

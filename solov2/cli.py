@@ -1,4 +1,4 @@
-"""What every command line of this project does alike: one line for a user's error, and exit codes that scripts can read."""
+"""What every command line of this project does alike: one line for a user's error, and exit codes for scripts."""
 
 import argparse
 import sys

@@ -40,9 +40,7 @@ class CocoDataset:
         images: the file's image entries, in its order.
     """
 
-    def __init__(
-        self, images_folder: Path, annotations_file: Path, class_names: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, images_folder: Path, annotations_file: Path, class_names: Sequence[str] | None = None) -> None:
         """Read `annotations_file`; `class_names` picks and orders the categories, None takes all by rising id.
 
         Raises:

@@ -9,12 +9,14 @@ from typing import Literal
 from solov2.errors import UnknownNameError
 
 COCO_CLASSES: tuple[str, ...] = tuple(
-    """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,
-    bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,
-    snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,
-    knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,
-    dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,
-    vase,scissors,teddy bear,hair drier,toothbrush""".replace("\n    ", "").split(",")
+    (
+        "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
+        "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,"
+        "suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,"
+        "tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,"
+        "hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,"
+        "cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush"
+    ).split(",")
 )
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # RGB, of values 0..255
@@ -28,7 +30,7 @@ Ranges = tuple[tuple[float, float], ...]
 FULL_RANGES: Ranges = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048))
 LIGHT_RANGES: Ranges = ((1, 56), (28, 112), (56, 224), (112, 448), (224, 896))
 LIGHT_DCN_RANGES: Ranges = ((1, 64), (32, 128), (64, 256), (128, 512), (256, 2048))
-NANO_RANGES: Ranges = tuple((1 if low == 1 else 0.6 * low, 0.6 * high) for low, high in LIGHT_RANGES[:-1]) + ((134, 2048),)
+NANO_RANGES: Ranges = ((1, 33.6), (16.8, 67.2), (33.6, 134.4), (67.2, 268.8), (134, 2048))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

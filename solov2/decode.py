@@ -1,6 +1,7 @@
 """From the network's outputs to instances: points NMS, dynamic convolution, maskness, Matrix NMS, painting."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -8,11 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from solov2.config import LEVEL_STRIDES, DecodeConfig
-from solov2.image import Geometry
+from solov2.image import Geometry, axis_on
 from solov2.matrix_nms import matrix_nms
 from solov2.structures import HeadOutputs, Instances
 
 MAX_CANDIDATES = 4000  # more than any trained model yields; bounds the memory that a broken one can take
+DEVICE_SLOTS = 1024  # candidates that are looked at on an accelerator, where shapes must not depend on the picture
+PAINTED_AT_ONCE = 10  # masks enlarged to the picture's size at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,17 @@ def points_nms(scores: Tensor) -> Tensor:
     return scores * (maxima == scores)
 
 
-def select_candidates(outputs: HeadOutputs, config: DecodeConfig, labels: list[int] | None = None) -> Candidates:
+def select_candidates(
+    outputs: HeadOutputs, config: DecodeConfig, labels: tuple[int, ...] | None = None, slots: int | None = None
+) -> Candidates:
     """Return the candidates of a batch of one, of all levels.
 
     Args:
         outputs: of one image.
         config: its `score_threshold` counts.
         labels: keep these only; None keeps all.
+        slots: return this many, the best ones, with score 0 where there are fewer. The device need not be waited for
+            then. None returns as many as there are.
     """
     grids = [points_nms(logits.float().sigmoid()) for logits in outputs.category_logits]
     scores = torch.cat([grid[0].flatten(1).T for grid in grids])  # (cells, C)
@@ -53,24 +60,75 @@ def select_candidates(outputs: HeadOutputs, config: DecodeConfig, labels: list[i
         [scores.new_full((grid[0, 0].numel(),), stride) for grid, stride in zip(grids, LEVEL_STRIDES, strict=True)]
     )
     if labels is not None:
-        wanted = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
-        wanted[labels] = True
-        scores = scores * wanted
-    cells, classes = torch.nonzero(scores > config.score_threshold, as_tuple=True)
-    found = scores[cells, classes]
-    if len(found) > MAX_CANDIDATES:
-        best = found.topk(MAX_CANDIDATES).indices
-        cells, classes, found = cells[best], classes[best], found[best]
-    return Candidates(found, classes, kernels[cells], strides[cells])
+        scores = scores * _wanted_labels(labels, scores.shape[1], scores.device)
+    scores = scores * (scores > config.score_threshold)
+    flat = scores.flatten()
+    if slots is None:
+        places = torch.nonzero(flat)[:, 0]
+        if len(places) > MAX_CANDIDATES:
+            places = flat.topk(MAX_CANDIDATES).indices.sort().values
+    else:
+        places = flat.topk(min(slots, len(flat))).indices
+    cells, classes = places // scores.shape[1], places % scores.shape[1]
+    return Candidates(flat[places], classes, kernels[cells], strides[cells])
+
+
+@lru_cache(maxsize=32)
+def _wanted_labels(labels: tuple[int, ...], num_classes: int, device: torch.device) -> Tensor:
+    wanted = torch.zeros(num_classes, dtype=torch.bool)
+    wanted[list(labels)] = True
+    return wanted.to(device)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Candidates after Matrix NMS, best first, K of them; score 0 where one did not reach the final threshold.
+
+    Attributes:
+        probs: (K, h, w) float32.
+        scores: (K,) float32.
+        labels: (K,) int64.
+    """
+
+    probs: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+def rank(candidates: Candidates, features: Tensor, config: DecodeConfig) -> Ranked:
+    """Give each candidate its mask and its final score, and order them. No step waits for the device.
+
+    A candidate's mask is its kernel applied to the mask features; its score is multiplied by the maskness, the mean
+    probability inside the mask, and by the decay of Matrix NMS. Areas and overlaps are computed in float32 whatever
+    the network's precision.
+
+    Args:
+        candidates: N of them.
+        features: (E, h, w) mask features.
+        config: thresholds.
+    """
+    probs = (candidates.kernels @ features.flatten(1)).float().sigmoid()  # (N, h*w)
+    masks = (probs > config.mask_threshold).float()
+    areas = masks.sum(1)
+    maskness = (probs * masks).sum(1) / areas.clamp(min=1)
+    scores = torch.where(areas > candidates.strides, candidates.scores * maskness, 0)
+
+    order = scores.argsort(descending=True, stable=True)[: config.max_before_nms]
+    labels = candidates.labels[order]
+    decayed = matrix_nms(masks[order], labels, scores[order], config.method, config.gaussian_sigma)
+    best = decayed.argsort(descending=True, stable=True)[: config.max_instances]
+    final = decayed[best]
+    final = final * (final >= config.final_score_threshold)
+    return Ranked(probs[order[best]].reshape(-1, *features.shape[1:]), final, labels[best])
 
 
 def decode(
-    outputs: HeadOutputs, geometry: Geometry, config: DecodeConfig | None = None, labels: list[int] | None = None
+    outputs: HeadOutputs,
+    geometry: Geometry,
+    config: DecodeConfig | None = None,
+    labels: tuple[int, ...] | None = None,
 ) -> Instances:
     """Return the instances of one image.
-
-    A candidate's mask is its kernel applied to the mask features; its score is multiplied by the maskness, the mean probability
-    inside the mask, and by the decay of Matrix NMS. Areas and overlaps are computed in float32 whatever the network's precision.
 
     Args:
         outputs: of one image (batch axis of length 1).
@@ -79,28 +137,73 @@ def decode(
         labels: keep these labels only; None keeps all.
     """
     config = config or DecodeConfig()
-    candidates = select_candidates(outputs, config, labels)
-    if not len(candidates.scores):
-        return Instances.empty(geometry)
-    features = outputs.mask_features[0]  # (E, h, w)
-    probs = (candidates.kernels @ features.flatten(1)).float().sigmoid()  # (N, h*w)
-    masks = (probs > config.mask_threshold).float()
-    areas = masks.sum(1)
-    maskness = (probs * masks).sum(1) / areas.clamp(min=1)
-    scores = torch.where(areas > candidates.strides, candidates.scores * maskness, 0)
-
-    order = scores.argsort(descending=True, stable=True)[: config.max_before_nms]
-    order = order[scores[order] > 0]
-    decayed = matrix_nms(
-        masks[order], candidates.labels[order], scores[order], config.method, config.gaussian_sigma
-    )
-    best = decayed.argsort(descending=True, stable=True)[: config.max_instances]
-    best = best[decayed[best] >= config.final_score_threshold]
-    kept = order[best]
+    if outputs.mask_features.is_cuda:
+        return decode_on_device(outputs, geometry, config, labels)
+    ranked = rank(select_candidates(outputs, config, labels), outputs.mask_features[0], config)
+    count = int(torch.count_nonzero(ranked.scores))
     return Instances(
-        probs[kept].reshape(-1, *features.shape[1:]),
-        np.asarray(decayed[best].cpu(), np.float32),
-        np.asarray(candidates.labels[kept].cpu(), np.int64),
+        ranked.probs[:count],
+        ranked.scores[:count].numpy(),
+        ranked.labels[:count].numpy(),
         geometry,
         config.mask_threshold,
     )
+
+
+def decode_on_device(
+    outputs: HeadOutputs, geometry: Geometry, config: DecodeConfig, labels: tuple[int, ...] | None = None
+) -> Instances:
+    """Return the instances of one image as `decode` does, waiting for the device exactly once.
+
+    Every shape is fixed: `DEVICE_SLOTS` candidates, `max_instances` results, most of them empty. Boxes and the id map
+    are painted on the device too, so that scores, labels, boxes and one byte a pixel are all that travels.
+    """
+    ranked = rank(select_candidates(outputs, config, labels, DEVICE_SLOTS), outputs.mask_features[0], config)
+    boxes, id_map = paint(ranked.probs, ranked.scores, geometry, config.mask_threshold, outputs.mask_features.dtype)
+    host = [tensor.to("cpu", non_blocking=True) for tensor in (ranked.scores, ranked.labels, boxes, id_map)]
+    if outputs.mask_features.is_cuda:
+        torch.cuda.current_stream(outputs.mask_features.device).synchronize()
+    scores, found_labels, found_boxes, found_ids = (tensor.numpy() for tensor in host)
+    count = int(np.count_nonzero(scores))
+    instances = Instances(ranked.probs[:count], scores[:count], found_labels[:count], geometry, config.mask_threshold)
+    return instances.with_painting(found_boxes[:count], found_ids)
+
+
+def paint(
+    probs: Tensor, scores: Tensor, geometry: Geometry, threshold: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return the boxes (K, 4) float32 and the id map (H, W) uint8 of `probs` (K, h, w), computed on their device.
+
+    Planes of the picture's size exist for a few instances at a time only, the worst ones first, so that better ones
+    cover them.
+
+    Args:
+        probs: best first, at most 255.
+        scores: (K,); a mask with score 0 is not painted.
+        geometry: of the picture.
+        threshold: a pixel belongs to a mask above it.
+        dtype: precision in which the masks are enlarged.
+    """
+    rows, columns = (axis_on(axis, probs.device, dtype) for axis in (geometry.rows, geometry.columns))
+    height, width = geometry.image_hw
+    ids = torch.zeros(height, width, dtype=torch.uint8, device=probs.device)
+    boxes = torch.zeros(len(probs), 4, device=probs.device)
+    for first in reversed(range(0, len(probs), PAINTED_AT_ONCE)):
+        part = slice(first, first + PAINTED_AT_ONCE)
+        masks = (rows @ probs[part].to(dtype) @ columns.T) > threshold  # (k, H, W)
+        masks &= (scores[part] > 0)[:, None, None]
+        numbers = torch.arange(first + 1, first + 1 + len(masks), dtype=torch.uint8, device=probs.device)
+        best = masks.to(torch.uint8).argmax(0)  # the first of equal ones: the best score
+        ids = torch.where(masks.any(0), numbers[best], ids)
+        boxes[part] = _boxes(masks)
+    return boxes, ids
+
+
+def _boxes(masks: Tensor) -> Tensor:
+    """Return (k, 4) float32 xyxy of (k, H, W) masks; zeros for an empty one."""
+    sides = []
+    for occupied in (masks.any(1), masks.any(2)):  # (k, W), (k, H)
+        flags = occupied.to(torch.uint8)
+        sides.append((flags.argmax(1), occupied.shape[1] - flags.flip(1).argmax(1)))
+    (left, right), (top, bottom) = sides
+    return torch.stack([left, top, right, bottom], 1).float() * masks.flatten(1).any(1)[:, None]

@@ -27,11 +27,15 @@ def find_device(name: str) -> torch.device:
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
-    """Return the precision in which a network runs fastest on `device` without losing instances: float16 on CUDA, bfloat16 on a CPU that computes in it, float32 on others."""
+    """Return the precision in which a network runs fastest on `device` without losing instances.
+
+    float16 on CUDA, bfloat16 on a CPU that computes in it, float32 on others.
+    """
     if device.type == "cuda":
         return torch.float16
-    has_bfloat16 = torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return torch.bfloat16 if has_bfloat16 else torch.float32
+    return (
+        torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else torch.float32
+    )
 
 
 def find_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -48,7 +52,7 @@ def find_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def fold_batch_norms(module: nn.Module) -> None:
-    """Merge every BatchNorm of a ResNet into the convolution before it, in place; the network's function stays the same.
+    """Merge every BatchNorm of a ResNet into the convolution before it, in place; the function stays the same.
 
     Pairs are known by torchvision's names: conv1 and bn1, conv2 and bn2, conv3 and bn3, and the two of `downsample`.
     """

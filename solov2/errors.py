@@ -6,8 +6,8 @@
     ├── DownloadError         official weights that could not be fetched or failed their hash
     └── DatasetError          annotations or pictures that cannot be used
 
-Each message is one sentence or two on one line: what must hold, what was got, what to do. A front door prints it and exits
-with code 2; every other exception is a bug and keeps its traceback.
+Each message is one sentence or two on one line: what must hold, what was got, what to do. A front door prints it and
+exits with code 2; every other exception is a bug and keeps its traceback.
 """
 
 import difflib

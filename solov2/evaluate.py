@@ -37,9 +37,7 @@ def predictions(model: SOLOv2, dataset: CocoDataset, show_progress: bool = True)
     return results
 
 
-def _as_results(
-    instances: Instances, image_id: int, category_of: Callable[[int], int | None]
-) -> list[dict[str, Any]]:
+def _as_results(instances: Instances, image_id: int, category_of: Callable[[int], int | None]) -> list[dict[str, Any]]:
     known = np.array([category_of(int(label)) is not None for label in instances.labels], np.bool_)
     instances = instances.select(known)
     return [
@@ -70,7 +68,10 @@ def coco_metrics(dataset: CocoDataset, results: list[dict[str, Any]], kind: str 
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(dataset.annotations_file))
         if not results:
-            return {**dict.fromkeys(METRICS, 0.0), "classes": {name: {"AP": 0.0, "AP50": 0.0} for name in dataset.class_names}}
+            return {
+                **dict.fromkeys(METRICS, 0.0),
+                "classes": {name: {"AP": 0.0, "AP50": 0.0} for name in dataset.class_names},
+            }
         evaluation = COCOeval(truth, truth.loadRes(results), kind)
         evaluation.params.catIds = list(dataset.category_ids)
         evaluation.params.imgIds = [image["id"] for image in dataset.images]

@@ -1,4 +1,4 @@
-"""The head of SOLOv2: a kernel and a category for each cell of five grids, and one set of mask features for all of them."""
+"""The head of SOLOv2: a kernel and a category for each cell of five grids, and one set of mask features for all."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,8 @@ CATEGORY_PRIOR_BIAS = -4.59511985013459  # -log(99): every cell starts with a sc
 def append_coordinates(features: Tensor) -> Tensor:
     """Append an x and a y channel, each running from -1 to 1 over its axis: (B, C, H, W) to (B, C + 2, H, W)."""
     batch, _, height, width = features.shape
-    options = {"device": features.device, "dtype": torch.float32}
-    x = torch.linspace(-1, 1, width, **options).to(features.dtype).expand(batch, 1, height, width)
-    y = torch.linspace(-1, 1, height, **options).to(features.dtype)[:, None].expand(batch, 1, height, width)
+    x, y = (torch.linspace(-1, 1, side, device=features.device).to(features.dtype) for side in (width, height))
+    x, y = x.expand(batch, 1, height, width), y[:, None].expand(batch, 1, height, width)
     return torch.cat([features, x, y], 1)
 
 
@@ -60,29 +59,35 @@ class MaskFeatureHead(nn.Module):
         self.convs_all_levels = nn.ModuleList()
         for level in range(4):
             first = variant.fpn_channels + (2 if level == 3 else 0)
-            convs = nn.Sequential()
-            for i in range(max(level, 1)):
-                convs.add_module(f"conv{i}", ConvNormReLU(first if i == 0 else inner, inner, 3, groups, deformable))
-            self.convs_all_levels.append(convs)
+            convs = [
+                ConvNormReLU(first if i == 0 else inner, inner, 3, groups, deformable) for i in range(max(level, 1))
+            ]
+            self.convs_all_levels.append(nn.ModuleDict({f"conv{i}": conv for i, conv in enumerate(convs)}))
         self.conv_pred = ConvNormReLU(inner, variant.mask_channels, 1, groups, deformable)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         """Return the mask features of P2..P5."""
-        total = self.convs_all_levels[0](pyramid[0])
-        for level in range(1, 4):
-            features = append_coordinates(pyramid[level]) if level == 3 else pyramid[level]
-            for conv in self.convs_all_levels[level]:  # type: ignore[union-attr]
-                features = conv(features)
-                features = _resize(features, [2 * side for side in features.shape[-2:]])
-            total = total + features
-        predicted: Tensor = self.conv_pred(total)
+        levels = [*pyramid[:3], append_coordinates(pyramid[3])]
+        doubled = [self._double(level, features) for level, features in enumerate(levels)]
+        predicted: Tensor = self.conv_pred(sum(doubled[1:], doubled[0]))
         return predicted
+
+    def _double(self, level: int, features: Tensor) -> Tensor:
+        """Convolve one level and double it `level` times."""
+        convs = self.convs_all_levels[level]
+        assert isinstance(convs, nn.ModuleDict)
+        for conv in convs.values():
+            features = conv(features)
+            if level > 0:
+                features = _resize(features, [2 * side for side in features.shape[-2:]])
+        return features
 
 
 class SOLOv2Head(nn.Module):
     """The three branches; the weights of the kernel and category branches are shared by all levels.
 
-    Source: Wang et al., "SOLOv2: Dynamic and Fast Instance Segmentation" (2020), section 3; elsewhere `mask_head`, `bbox_head`.
+    Source: Wang et al., "SOLOv2: Dynamic and Fast Instance Segmentation" (2020), section 3; elsewhere `mask_head`,
+    `bbox_head`.
     """
 
     def __init__(self, variant: Variant, num_classes: int) -> None:

@@ -38,32 +38,71 @@ class Geometry:
         padded_hw = (pad_to_multiple(height), pad_to_multiple(width))
         return cls(image_hw, (height, width), padded_hw)
 
-    def rows(self) -> Tensor:
-        """Return the (H, h) matrix that turns a column of stride-4 values into one of the picture."""
-        return resize_matrix(self.image_hw[0], self.resized_hw[0], self.padded_hw[0])
+    @property
+    def mask_hw(self) -> Size:
+        """(h, w) of the mask probabilities at stride 4."""
+        return self.padded_hw[0] // MASK_STRIDE, self.padded_hw[1] // MASK_STRIDE
 
-    def columns(self) -> Tensor:
-        """Return the (W, w) matrix that turns a row of stride-4 values into one of the picture."""
-        return resize_matrix(self.image_hw[1], self.resized_hw[1], self.padded_hw[1])
+    @property
+    def rows(self) -> "Axis":
+        """The way back from stride 4 to the picture, along its height."""
+        return find_axis(self.image_hw[0], self.resized_hw[0], self.padded_hw[0])
+
+    @property
+    def columns(self) -> "Axis":
+        """The way back from stride 4 to the picture, along its width."""
+        return find_axis(self.image_hw[1], self.resized_hw[1], self.padded_hw[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """How stride-4 values become picture values along one axis.
+
+    The reference enlarges mask probabilities four times, cuts the padding off and resizes to the picture, both
+    bilinearly. Each step is linear and works on one axis at a time, so the whole way is `rows @ probs @ columns.T`,
+    and any rectangle of the picture can be had without the rest.
+
+    Attributes:
+        matrix: (lines, taps) float32; lines are the picture's rows or columns, taps those of stride 4.
+        first_tap, last_tap: (lines,) int64, the taps that each line depends on; both rise with the line.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    first_tap: npt.NDArray[np.int64]
+    last_tap: npt.NDArray[np.int64]
+
+    def reach(self, occupied: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+        """Return the lines that depend on any of the `occupied` (taps,), and all taps that those lines depend on."""
+        taps = np.flatnonzero(occupied)
+        if not len(taps):
+            return slice(0, 0), slice(0, 0)
+        start = int(np.searchsorted(self.last_tap, taps[0], "left"))
+        stop = int(np.searchsorted(self.first_tap, taps[-1], "right"))
+        if start >= stop:
+            return slice(0, 0), slice(0, 0)
+        return slice(start, stop), slice(int(self.first_tap[start]), int(self.last_tap[stop - 1]) + 1)
+
+
+@lru_cache(maxsize=32)
+def find_axis(picture_px: int, resized_px: int, padded_px: int) -> Axis:
+    """Return the axis of a picture that was resized and padded to these lengths."""
+    basis = torch.eye(padded_px // MASK_STRIDE)[None]  # (1, taps, taps): one unit vector per row
+    enlarged = F.interpolate(basis, scale_factor=MASK_STRIDE, mode="linear", align_corners=False)[..., :resized_px]
+    picture = F.interpolate(enlarged, size=picture_px, mode="linear", align_corners=False)
+    matrix = np.ascontiguousarray(picture[0].T.numpy())
+    used = matrix != 0
+    return Axis(matrix, used.argmax(1), used.shape[1] - 1 - used[:, ::-1].argmax(1))
+
+
+@lru_cache(maxsize=32)
+def axis_on(axis: Axis, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the axis' (lines, taps) matrix on `device`; it travels there once."""
+    return torch.from_numpy(axis.matrix).to(device, dtype)
 
 
 def pad_to_multiple(side_px: int, divisor: int = SIZE_DIVISOR) -> int:
     """Return the smallest multiple of `divisor` that is at least `side_px`."""
     return -(-side_px // divisor) * divisor
-
-
-@lru_cache(maxsize=32)
-def resize_matrix(picture_px: int, resized_px: int, padded_px: int) -> Tensor:
-    """Return how stride-4 values become picture values along one axis: (picture_px, padded_px / 4) float32.
-
-    The reference enlarges mask probabilities four times, cuts the padding off and resizes to the picture, both bilinearly. Each
-    step is linear and works on one axis at a time, so the whole way is `rows @ probs @ columns.T`, and any rectangle of the
-    picture can be had without the rest.
-    """
-    basis = torch.eye(padded_px // MASK_STRIDE)[None]  # (1, h, h): one unit vector per row
-    enlarged = F.interpolate(basis, scale_factor=MASK_STRIDE, mode="linear", align_corners=False)[..., :resized_px]
-    picture = F.interpolate(enlarged, size=picture_px, mode="linear", align_corners=False)
-    return picture[0].T.contiguous()
 
 
 def check_image(image: Image) -> Image:
@@ -72,7 +111,13 @@ def check_image(image: Image) -> Image:
     Raises:
         ValueError: it is not a (H, W, 3) uint8 array with at least one pixel.
     """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or not image.size
+    ):
         got = f"{image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"image must be a (H, W, 3) uint8 RGB array, got {got}")
     return image

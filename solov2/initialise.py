@@ -25,7 +25,9 @@ def load_backbone(model: SOLOv2, path: Path | None) -> None:
     own = model.backbone.state_dict()
     usable = {name: tensor for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
     if not usable:
-        raise CheckpointError(f"{path} has no tensor for a {model.variant.backbone}: it names {', '.join(list(weights)[:3])}")
+        raise CheckpointError(
+            f"{path} has no tensor for a {model.variant.backbone}: it names {', '.join(list(weights)[:3])}"
+        )
     missing = [name for name in own if name not in usable and not name.endswith("num_batches_tracked")]
     if missing:
         print(f"backbone: {len(missing)} of {len(own)} tensors start at random, such as {missing[0]}", file=sys.stderr)

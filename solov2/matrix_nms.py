@@ -19,7 +19,8 @@ def matrix_nms(
     1 - iou. The denominator forgives overlaps with an i that is itself suppressed.
 
     Args:
-        masks: (N, P) float32 of zeros and ones, sorted by falling score. Float32 because areas need exact integers up to 2^24.
+        masks: (N, P) float32 of zeros and ones, sorted by falling score. Float32 because areas need exact integers up
+            to 2^24.
         labels: (N,) int64.
         scores: (N,) float32, falling.
         method: the shape of f (elsewhere: kernel).
@@ -28,7 +29,8 @@ def matrix_nms(
     Returns:
         (N,) float32, each in [0, scores]; the best score of each label is unchanged.
 
-    Source: Wang et al., "SOLOv2: Dynamic and Fast Instance Segmentation" (2020), section 3.3; elsewhere mask_matrix_nms.
+    Source: Wang et al., "SOLOv2: Dynamic and Fast Instance Segmentation" (2020), section 3.3; elsewhere
+    mask_matrix_nms.
     """
     if not len(scores):
         return scores

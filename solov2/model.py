@@ -57,7 +57,7 @@ class SOLOv2(nn.Module):
         return Geometry.fit((height, width), self.variant.long_px, self.variant.short_px)
 
     def preprocess(self, images: Sequence[Image], geometry: Geometry) -> Tensor:
-        """Return the (B, 3, H, W) input of pictures that share one geometry, in the model's precision and memory format."""
+        """Return the (B, 3, H, W) input of pictures that share one geometry, in the model's precision."""
         batch = torch.stack([preprocess(image, geometry, self.device) for image in images])
         return batch.to(self.dtype, memory_format=torch.channels_last)
 
@@ -73,8 +73,8 @@ class SOLOv2(nn.Module):
     ) -> Instances | list[Instances]:
         """Segment one picture or several.
 
-        Pictures whose padded sizes agree run in one batch; the others run one after another, because padding them further would
-        change what the network sees. The result is therefore the same in any company.
+        Pictures whose padded sizes agree run in one batch; the others run one after another, because padding them
+        further would change what the network sees. The result is therefore the same in any company.
 
         Args:
             images: one (H, W, 3) uint8 RGB array, or a list of them.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from solov2.image import Geometry
+from solov2.image import Axis, Geometry
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
@@ -57,8 +57,8 @@ class MaskCrop:
 class Instances:
     """What was found in one picture, best first; all arrays have the same length N.
 
-    Mask probabilities stay at stride 4 of the network's input, where they are 50 times smaller than the masks of an HD picture;
-    everything at the picture's size is computed when first asked for.
+    Mask probabilities stay at stride 4 of the network's input, where they are 50 times smaller than the masks of an
+    HD picture; everything at the picture's size is computed when first asked for.
 
     Attributes:
         mask_probs: (N, h, w) probabilities at stride 4, on the device that computed them.
@@ -80,17 +80,17 @@ class Instances:
             raise ValueError(
                 f"lengths must agree, got {len(mask_probs)} masks, {len(scores)} scores, {len(labels)} labels"
             )
-        expected_hw = (geometry.rows().shape[1], geometry.columns().shape[1])
-        if mask_probs.shape[1:] != expected_hw:
-            raise ValueError(f"mask_probs must be (N, {expected_hw[0]}, {expected_hw[1]}), got {tuple(mask_probs.shape)}")
+        if mask_probs.shape[1:] != geometry.mask_hw:
+            raise ValueError(
+                f"mask_probs must be (N, {geometry.mask_hw[0]}, {geometry.mask_hw[1]}), got {tuple(mask_probs.shape)}"
+            )
         self.mask_probs, self.scores, self.labels = mask_probs, scores, labels
         self.geometry, self.mask_threshold = geometry, mask_threshold
 
     @classmethod
     def empty(cls, geometry: Geometry) -> "Instances":
         """Return no instances for a picture of this geometry."""
-        probs = torch.zeros(0, geometry.rows().shape[1], geometry.columns().shape[1])
-        return cls(probs, np.zeros(0, np.float32), np.zeros(0, np.int64), geometry)
+        return cls(torch.zeros(0, *geometry.mask_hw), np.zeros(0, np.float32), np.zeros(0, np.int64), geometry)
 
     def __len__(self) -> int:
         """Return N."""
@@ -108,11 +108,16 @@ class Instances:
         probs = self.mask_probs[torch.from_numpy(index).to(self.mask_probs.device)]
         return Instances(probs, self.scores[index], self.labels[index], self.geometry, self.mask_threshold)
 
+    def with_painting(self, boxes: FloatArray, id_map: npt.NDArray[np.uint8]) -> "Instances":
+        """Take over boxes and id map that a device has painted already, and return self."""
+        self.boxes, self.id_map = boxes, id_map
+        return self
+
     @cached_property
     def crops(self) -> list[MaskCrop]:
         """Each mask inside its bounding box."""
-        probs = self.mask_probs.float().cpu()
-        rows, columns = self.geometry.rows(), self.geometry.columns()
+        probs = self.mask_probs.float().cpu().numpy()
+        rows, columns = self.geometry.rows, self.geometry.columns
         return [_crop(one, rows, columns, self.mask_threshold) for one in probs]
 
     @cached_property
@@ -125,7 +130,7 @@ class Instances:
 
     @cached_property
     def boxes(self) -> FloatArray:
-        """(N, 4) float32: left, top, right, bottom of each mask in picture pixels, the last two exclusive; zeros for an empty mask."""
+        """(N, 4) float32: left, top, right, bottom in picture px, the last two exclusive; zeros for an empty mask."""
         boxes = np.zeros((len(self), 4), np.float32)
         for box, crop in zip(boxes, self.crops, strict=True):
             height, width = crop.mask.shape
@@ -139,7 +144,7 @@ class Instances:
 
     @cached_property
     def id_map(self) -> npt.NDArray[np.uint8]:
-        """(H, W) uint8: 0 where there is nothing, k where instance k - 1 is; the better score wins, the first 255 are shown."""
+        """(H, W) uint8: 0 for nothing, k for instance k - 1; the better score wins, the first 255 are shown."""
         ids = np.zeros(self.geometry.image_hw, np.uint8)
         for k in range(min(len(self), 255), 0, -1):
             crop = self.crops[k - 1]
@@ -165,31 +170,17 @@ def _window(plane: npt.NDArray[Any], crop: MaskCrop) -> npt.NDArray[Any]:
     return plane[crop.top : crop.top + height, crop.left : crop.left + width]
 
 
-def _crop(probs: Tensor, rows: Tensor, columns: Tensor, threshold: float) -> MaskCrop:
+def _crop(probs: FloatArray, rows: Axis, columns: Axis, threshold: float) -> MaskCrop:
     """Enlarge only the part of `probs` (h, w) that can lie above the threshold, and cut it to its bounding box."""
     above = probs > threshold
-    bands = [_reach(above.any(1), rows), _reach(above.any(0), columns)]
-    if None in bands:
+    ys, row_taps = rows.reach(np.asarray(above.any(1)))
+    xs, column_taps = columns.reach(np.asarray(above.any(0)))
+    part = probs[row_taps, column_taps]
+    enlarged = rows.matrix[ys, row_taps] @ part @ columns.matrix[xs, column_taps].T
+    mask = enlarged > threshold
+    inside_rows, inside_columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(inside_rows):
         return MaskCrop(0, 0, np.zeros((0, 0), np.bool_))
-    (top, bottom, first_row, last_row), (left, right, first_column, last_column) = bands  # type: ignore[misc]
-    part = probs[first_row:last_row, first_column:last_column]
-    enlarged = rows[top:bottom, first_row:last_row] @ part @ columns[left:right, first_column:last_column].T
-    mask = (enlarged > threshold).numpy()
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(ys):
-        return MaskCrop(0, 0, np.zeros((0, 0), np.bool_))
-    tight = np.ascontiguousarray(mask[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1])
-    return MaskCrop(top + int(ys[0]), left + int(xs[0]), tight)
-
-
-def _reach(occupied: Tensor, matrix: Tensor) -> tuple[int, int, int, int] | None:
-    """Return the picture's range that `occupied` taps reach, and the range of taps which that needs; None if there is none."""
-    taps = torch.nonzero(occupied)[:, 0]
-    if not len(taps):
-        return None
-    lines = torch.nonzero(matrix[:, int(taps[0]) : int(taps[-1]) + 1].any(1))[:, 0]
-    if not len(lines):
-        return None
-    first, last = int(lines[0]), int(lines[-1]) + 1
-    needed = torch.nonzero(matrix[first:last].any(0))[:, 0]
-    return first, last, int(needed[0]), int(needed[-1]) + 1
+    top, left = inside_rows[0], inside_columns[0]
+    tight = np.ascontiguousarray(mask[top : inside_rows[-1] + 1, left : inside_columns[-1] + 1])
+    return MaskCrop(ys.start + int(top), xs.start + int(left), tight)

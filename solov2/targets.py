@@ -52,8 +52,10 @@ class Targets:
 def assign(truth: GroundTruth, grid_sizes: Sequence[int], scale_ranges: Ranges, background: int) -> Targets:
     """Return the targets of one image.
 
-    An instance belongs to every level whose range (both ends inclusive) holds the square root of its box's area. There it takes
-    the cells around its centre of mass: a rectangle of `CENTER_RATIO` of its box, at most one cell away from the centre's cell.
+    An instance belongs to every level whose range (both ends inclusive) holds the square root of its box's area.
+    There it takes
+    the cells around its centre of mass: a rectangle of `CENTER_RATIO` of its box, at most one cell away from the
+        centre's cell.
 
     Args:
         truth: the image's instances, earlier ones first: a later one takes over the label of a shared cell.
@@ -61,7 +63,8 @@ def assign(truth: GroundTruth, grid_sizes: Sequence[int], scale_ranges: Ranges, 
         scale_ranges: of each level.
         background: label of cells without an instance.
 
-    Source: Wang et al., "SOLO: Segmenting Objects by Locations" (2020), section 3.3; scale assignment of mmdetection's SOLOV2Head.
+    Source: Wang et al., "SOLO: Segmenting Objects by Locations" (2020), section 3.3; scale assignment of
+    mmdetection's SOLOV2Head.
     """
     labels = torch.full((sum(size * size for size in grid_sizes),), background, dtype=torch.int64)
     cells: list[int] = []
@@ -90,12 +93,14 @@ def assign(truth: GroundTruth, grid_sizes: Sequence[int], scale_ranges: Ranges, 
 def quarter_masks(masks: npt.NDArray[np.uint8]) -> Tensor:
     """Return (N, H, W) masks at stride 4: (N, h, w) float32.
 
-    A quarter-size bilinear resize looks at the four pixels in the middle of each 4x4 block; rounding keeps a pixel where more
-    than half of them are set, as OpenCV does on bytes.
+    A quarter-size bilinear resize looks at the four pixels in the middle of each 4x4 block; rounding keeps a pixel
+    where more than half of them are set, as OpenCV does on bytes.
     """
     inner = MASK_STRIDE // 2
     summed = sum(
-        masks[:, inner - 1 + row :: MASK_STRIDE, inner - 1 + column :: MASK_STRIDE] for row in (0, 1) for column in (0, 1)
+        masks[:, inner - 1 + row :: MASK_STRIDE, inner - 1 + column :: MASK_STRIDE]
+        for row in (0, 1)
+        for column in (0, 1)
     )
     return torch.from_numpy((np.asarray(summed) >= 2).astype(np.float32))
 

@@ -1,7 +1,8 @@
 """Train any variant on COCO-format data: `python -m solov2.train --help`.
 
-A run lives in one folder: `log.jsonl` (a line per logged step and per validation), `last.pt` (everything needed to go on),
-`best.safetensors` (the averaged weights with the best validation AP). The same command continues a run that was cut off.
+A run lives in one folder: `log.jsonl` (a line per logged step and per validation), `last.pt` (everything needed to go
+on), `best.safetensors` (the averaged weights with the best validation AP). The same command continues a run that was
+cut off.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from solov2.evaluate import coco_metrics, predictions
 from solov2.initialise import load_backbone, load_initial_weights
 from solov2.losses import Losses
 from solov2.model import SOLOv2
-from solov2.train_config import PRESETS, TrainConfig, find_preset
+from solov2.train_config import PRESETS, find_preset
 from solov2.training_run import Run, learning_rate, prepare_run, resume_run, save_run, training_step
 
 LOG_EVERY_STEPS = 20
@@ -48,7 +49,9 @@ class Log:
         self._file.flush()
 
 
-def train(run: Run, data: CocoDataset, validation: CocoDataset | None, out: Path, dtype: torch.dtype, workers: int) -> None:
+def train(
+    run: Run, data: CocoDataset, validation: CocoDataset | None, out: Path, dtype: torch.dtype, workers: int
+) -> None:
     """Train from `run.step` to the end, validating after every epoch.
 
     Args:
@@ -115,7 +118,9 @@ def _validate(run: Run, validation: CocoDataset | None, out: Path, log: Log, epo
         metrics = coco_metrics(validation, predictions(run.averaged, validation))
         log.write(step=run.step, epoch=epoch + 1, seconds=round(run.trained_seconds, 1), validation=metrics)
         by_class = ", ".join(f"{name} {values['AP50']:.3f}" for name, values in list(metrics["classes"].items())[:5])
-        tqdm.write(f"epoch {epoch + 1}: mask AP {metrics['AP']:.3f}, AP50 {metrics['AP50']:.3f} ({by_class})", sys.stderr)
+        tqdm.write(
+            f"epoch {epoch + 1}: mask AP {metrics['AP']:.3f}, AP50 {metrics['AP50']:.3f} ({by_class})", sys.stderr
+        )
         ap = metrics["AP"]
     if validation is None or ap > run.best_ap:
         run.best_ap = ap
@@ -130,14 +135,28 @@ def parse_arguments() -> argparse.ArgumentParser:
     data = parser.add_argument_group("data")
     data.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the training pictures")
     data.add_argument("--annotations", type=Path, required=True, metavar="JSON", help="their COCO annotations")
-    data.add_argument("--val-images", type=Path, metavar="DIR", help="folder of the validation pictures (default: --images)")
-    data.add_argument("--val-annotations", type=Path, metavar="JSON", help="their annotations; without, no AP is measured")
+    data.add_argument(
+        "--val-images", type=Path, metavar="DIR", help="folder of the validation pictures (default: --images)"
+    )
+    data.add_argument(
+        "--val-annotations", type=Path, metavar="JSON", help="their annotations; without, no AP is measured"
+    )
     data.add_argument("--classes", metavar="A,B", help="categories to learn, in this order (default: all, by id)")
     run = parser.add_argument_group("run")
     run.add_argument("--preset", default="nano", help=f"one of {', '.join(PRESETS)} (default: nano)")
     run.add_argument("--variant", help=f"another network than the preset's: one of {', '.join(VARIANTS)}")
-    run.add_argument("--out", type=Path, default=Path("runs/train"), metavar="DIR", help="the run's folder; continues one that is there")
-    run.add_argument("--backbone", metavar="FILE", help="backbone weights with torchvision's names (default: torchvision's ImageNet weights)")
+    run.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/train"),
+        metavar="DIR",
+        help="the run's folder; continues one that is there",
+    )
+    run.add_argument(
+        "--backbone",
+        metavar="FILE",
+        help="backbone weights with torchvision's names (default: torchvision's ImageNet weights)",
+    )
     run.add_argument("--init", metavar="FILE", help="start from these weights of the same variant (any classes)")
     run.add_argument("--epochs", type=int)
     run.add_argument("--batch-size", type=int)

@@ -23,8 +23,8 @@ class TrainConfig:
         warmup_steps: steps of linear warm-up.
         clip_norm: most that the gradient's norm may be.
         ema_decay: of the averaged weights that are validated and exported; 0 turns averaging off.
-        canvases: network inputs to choose from per batch, the picture scaled by `scale_range` and cut or padded to it; None shows
-            whole pictures at one of the variant's `train_short_px`.
+        canvases: network inputs to choose from per batch, the picture scaled by `scale_range` and cut or padded to it;
+            None shows whole pictures at one of the variant's `train_short_px`.
         scale_range: of the picture, relative to the size that just fits the canvas.
         colour_jitter: change brightness, contrast, saturation and hue.
         seed: of everything random.

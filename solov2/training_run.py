@@ -35,7 +35,7 @@ class Run:
 
 
 def learning_rate(config: TrainConfig, step: int, steps_in_epoch: int) -> float:
-    """Return the learning rate of `step`, relative to the configured one: warm-up from a third, then drops or a cosine."""
+    """Return the learning rate of `step` relative to the full one: warm-up from a third, then drops or a cosine."""
     warmup = min(1.0, (1 + 2 * step / max(config.warmup_steps, 1)) / 3)
     if config.drops is not None:
         return warmup * float(0.1 ** sum(step >= drop * steps_in_epoch for drop in config.drops))
@@ -75,7 +75,7 @@ def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tu
         outputs = run.model(images)
     step_losses = losses(outputs, [target.to(device) for target in batch.targets])
     run.optimizer.zero_grad(set_to_none=True)
-    run.scaler.scale(step_losses.total).backward()
+    torch.autograd.backward(run.scaler.scale(step_losses.total))
     run.scaler.unscale_(run.optimizer)
     norm = float(nn.utils.clip_grad_norm_(run.model.parameters(), run.config.clip_norm))
     run.scaler.step(run.optimizer)
@@ -95,7 +95,7 @@ def update_average(run: Run) -> None:
 
 def prepare_run(config: TrainConfig, model: SOLOv2, device: torch.device, dtype: torch.dtype) -> Run:
     """Return a run at step 0 that trains `model` from the weights that it has."""
-    model = model.to(device, memory_format=torch.channels_last).train()
+    model = model.to(device).to(memory_format=torch.channels_last).train()
     model.backbone.freeze()
     averaged = deepcopy(model).eval().requires_grad_(False)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
