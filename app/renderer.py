@@ -116,7 +116,7 @@ def _blend(view: Picture, colours: MatLike, alpha: MatLike) -> None:
     weights = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
     painted = cv2.multiply(colours, weights, scale=1 / 255)
     kept = cv2.multiply(view, cv2.bitwise_not(weights), scale=1 / 255)
-    view[:] = cv2.add(painted, kept)
+    cv2.add(painted, kept, dst=view)
 
 
 def _draw_boxes(picture: Picture, boxes: npt.NDArray[np.float32], colours: Sequence[RGB], thickness: int) -> None:

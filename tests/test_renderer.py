@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_instances import rectangles, result_of
 
 from app import renderer as renderer_module
 from app.frames import Controls
@@ -12,6 +11,7 @@ from app.palette import instance_colour
 from app.readout import readout_rectangle
 from app.renderer import Renderer, paint_masks
 from app.stats import StatsSnapshot, StreamStats
+from tests.fake_instances import rectangles, result_of
 
 NOTHING = Controls(show_masks=False, show_boxes=False, show_labels=False, show_readout=False)
 SNAPSHOT = StreamStats().snapshot()

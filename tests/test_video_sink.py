@@ -9,14 +9,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fake_instances import result_of
 
 from app.errors import SinkError
 from app.sinks import mp4
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.video import VideoSink
+from tests.fake_instances import result_of
 
 MILLISECONDS = Fraction(1, 1000)
+ROOT = Path(__file__).parent.parent
 
 
 def shade(level: int, size_hw: tuple[int, int] = (48, 64)) -> np.ndarray:
@@ -236,10 +237,9 @@ def test_a_file_that_cannot_be_rewritten_stays_playable(tmp_path: Path, monkeypa
 WRITE_NOISE = """
 import sys
 import numpy as np
-sys.path.insert(0, "tests")
 from app.sinks.video import VideoSink
 from app.errors import SinkError
-from fake_instances import result_of
+from tests.fake_instances import result_of
 random = np.random.default_rng(0)
 sink = VideoSink(sys.argv[1], frame_rate=25)
 try:
@@ -256,7 +256,9 @@ except SinkError as error:
 def test_a_full_disk_leaves_what_was_written_playable(tmp_path: Path) -> None:
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))\n" + WRITE_NOISE
     path = tmp_path / "out.mp4"
-    done = subprocess.run([sys.executable, "-c", limited, path, "1000"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", limited, path, "1000"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0
     assert done.stderr.startswith(f"could not write {path}: File too large.")
     assert done.stderr.count("\n") == 1
@@ -266,7 +268,9 @@ def test_a_full_disk_leaves_what_was_written_playable(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_what_was_written_playable(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    writer = subprocess.Popen([sys.executable, "-c", WRITE_NOISE, path, "100000"], stdout=subprocess.PIPE, text=True)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITE_NOISE, path, "100000"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     assert writer.stdout is not None
     for line in writer.stdout:
         if int(line) == 250:

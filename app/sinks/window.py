@@ -19,7 +19,7 @@ from app.pipeline import Quit
 
 Picture = npt.NDArray[np.uint8]
 
-SHORTEST_SHOW_SECONDS = 1 / 60
+SHORTEST_SHOW_SECONDS = 1 / 90  # a 60 Hz stream passes even if its pictures come unevenly
 REFRESH_SECONDS = 0.2  # between redraws while nothing arrives
 WINDOW_WH = (1280, 800)  # that a new window fits into
 THRESHOLD_STEP = 0.05
@@ -77,9 +77,13 @@ class WindowSink:
         if self._pace:
             self._wait_until_due(result)
         self._result = result
-        if picture is not None and time.monotonic() >= self._busy_until:
-            self._show(picture)
+        started = time.monotonic()
+        if picture is None or started < self._busy_until:
+            return
+        self._show(picture)
         self._handle_key(cv2.pollKey())
+        took = time.monotonic() - started
+        self._busy_until = started + max(SHORTEST_SHOW_SECONDS, 2 * took)
 
     def idle(self) -> None:
         """Redraw the last picture with the rates of now, and handle keys; raise Quit if the viewer wants to end."""
@@ -103,11 +107,11 @@ class WindowSink:
     def _show(self, picture: Picture) -> None:
         if self._picture is None:
             self._open(picture)
-        started = time.monotonic()
+        elif not self._is_open():  # showing would open it again
+            raise Quit
         self._picture = picture
         cv2.imshow(self.title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         self._shown_at = time.monotonic()
-        self._busy_until = max(started + SHORTEST_SHOW_SECONDS, 2 * self._shown_at - started)
 
     def _show_again(self) -> None:
         if self._result is not None:
