@@ -21,6 +21,7 @@ from app.sources import find_source, list_cameras
 from app.stats import StatsSnapshot, StreamStats
 from solov2 import VARIANTS, SOLOv2Error, UnknownNameError, load_model
 from solov2.cli import EXIT_INTERRUPTED, add_debug_flag, run_command
+from solov2.engine import find_device, find_dtype
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +56,8 @@ def webcam(options: argparse.Namespace) -> int:
     open_source = find_source(options.source)
     for path in filter(None, (options.save, options.stats_json)):
         check_output(path, options.source)
-    model = load_model(options.model, device=options.device, dtype=options.dtype)
+    device = find_device(options.device)
+    model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
     classes = check_classes(options.classes, model.class_names)
     panel = ControlPanel(Controls(options.score, classes, show_readout=not options.no_readout))
     stats = StreamStats()

@@ -1,0 +1,232 @@
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import pytest
+
+from app.errors import SourceError
+from app.frames import Frame
+from app.sources import camera, list_cameras, network, open_source, redact
+from tests.fake_media import frames_until_error, grey, write_video
+
+Answer: TypeAlias = Callable[[http.server.BaseHTTPRequestHandler], None]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://user:secret@host/path", "rtsp://***@host/path"),
+        ("rtsp://user:sec@ret@host:554/path", "rtsp://***@host:554/path"),
+        ("rtsp://user:sec/ret@host/path", "rtsp://***@host/path"),
+        ("http://host/live?user=me&password=secret&size=1", "http://host/live?user=me&password=***&size=1"),
+        ("http://host/live?access_token=secret#top", "http://host/live?access_token=***#top"),
+        ("http://host:8080/@someone/video.mp4", "http://host:8080/@someone/video.mp4"),
+        ("/home/me/video.mp4", "/home/me/video.mp4"),
+    ],
+)
+def test_passwords_are_not_shown(address: str, shown: str) -> None:
+    assert redact(address) == shown
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "strange"])
+def test_an_address_that_cannot_be_opened_is_told_without_its_password(scheme: str) -> None:
+    with pytest.raises(SourceError, match=rf"could not open {scheme}://\*\*\*@127.0.0.1:9/live: ") as caught:
+        open_source(f"{scheme}://user:secret@127.0.0.1:9/live")
+    chain = f"{caught.value!r} {caught.value.__cause__!r}"
+    assert "secret" not in chain
+    assert caught.value.__suppress_context__
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], str]]:
+    """Returns a function that serves what a handler writes and returns the address."""
+    servers: list[http.server.ThreadingHTTPServer] = []
+
+    def start(answer: Answer) -> str:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                try:
+                    answer(self)
+                except OSError:
+                    self.close_connection = True  # the reader has seen enough
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        servers.append(server)
+        return f"http://user:secret@127.0.0.1:{server.server_port}/video"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def send_motion_jpeg(count: int, seconds_between: float) -> Answer:
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        handler.end_headers()
+        for index in range(count):
+            jpeg = cv2.imencode(".jpg", grey(index))[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            handler.wfile.write(head.encode() + jpeg + b"\r\n")
+            time.sleep(seconds_between)
+
+    return answer
+
+
+def test_a_motion_jpeg_camera_is_live_and_its_clock_is_the_time_of_arrival(
+    serve: Callable[[Answer], str],
+) -> None:
+    source = open_source(serve(send_motion_jpeg(50, 0.02)))
+    assert source.is_live
+    assert "secret" not in source.source_id
+    frames = []
+    for frame in source:
+        frames.append(frame)
+        if len(frames) == 20:
+            source.close()
+    arrived = frames[-1].captured_at - frames[0].captured_at
+    assert len(frames) == 20
+    assert frames[-1].pts_seconds - frames[0].pts_seconds == pytest.approx(arrived, abs=0.05)
+
+
+def test_a_stream_that_falls_silent_ends_after_its_timeout(
+    serve: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "READ_SECONDS", 0.5)
+    silent = threading.Event()
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        send_motion_jpeg(10, 0)(handler)
+        silent.wait(10)
+
+    started = time.monotonic()
+    frames, message = frames_until_error(serve(answer))
+    silent.set()
+    assert len(frames) >= 5
+    assert message.startswith("lost http://***@127.0.0.1")
+    assert "nothing came" in message
+    assert time.monotonic() - started < 5
+
+
+def test_a_video_on_a_web_server_is_a_file_of_which_every_frame_counts(
+    serve: Callable[[Answer], str], tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "video.mp4", [grey(i) for i in range(30)], options={"movflags": "faststart"})
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "video/mp4")
+        handler.send_header("Content-Length", str(path.stat().st_size))
+        handler.end_headers()
+        handler.wfile.write(path.read_bytes())
+
+    source = open_source(serve(answer))
+    assert not source.is_live
+    assert [frame.pts_seconds for frame in source] == pytest.approx([i * 0.04 for i in range(30)])
+
+
+def test_a_live_stream_begins_with_a_key_frame(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    path = write_video(tmp_path / "stream.ts", [grey(5 * i, (240, 320)) for i in range(40)])
+    stop = threading.Event()
+
+    def send() -> None:
+        """Send a transport stream again and again, from behind its first key frame."""
+        packets = path.read_bytes()[188 * 4 :]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not stop.is_set():
+                for start in range(0, len(packets), 188 * 7):
+                    sender.sendto(packets[start : start + 188 * 7], ("127.0.0.1", port))
+                    stop.wait(0.005)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        source = open_source(f"udp://127.0.0.1:{port}")
+        frames = [frame for frame, _ in zip(source, range(10), strict=False)]
+        source.close()
+    finally:
+        stop.set()
+        sender.join()
+    assert source.is_live
+    assert len(frames) == 10
+    assert all(np.ptp(frame.image) < 20 for frame in frames), "a picture without its key frame shows blocks"
+
+
+class FakeCapture:
+    """Stands in for cv2.VideoCapture: cameras 0 and 2 exist and give `left` pictures."""
+
+    left = 5
+
+    def __init__(self, number: int) -> None:
+        self.is_there = number in (0, 2)
+        self.released = False
+
+    def read(self) -> tuple[bool, Any]:
+        self.left -= 1
+        bgr = np.zeros((48, 64, 3), np.uint8)
+        bgr[..., 0] = 255
+        return (True, bgr) if self.is_there and self.left >= 0 else (False, None)
+
+    def get(self, prop: int) -> float:
+        return 15.0
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.fixture
+def cameras(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    monkeypatch.setattr(camera, "_LINUX_DEVICES", tmp_path)
+    monkeypatch.setattr(camera, "sys", SimpleNamespace(platform="linux"))
+    for number, name in ((0, "Front"), (1, "Metadata"), (2, "Back")):
+        (tmp_path / f"video{number}").mkdir()
+        (tmp_path / f"video{number}" / "name").write_text(f"{name}\n")
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_camera_gives_rgb_frames_with_their_time_of_arrival_until_it_is_unplugged() -> None:
+    source = open_source("0")
+    assert (source.is_live, source.frame_hw, source.frame_rate, source.source_id) == (True, (48, 64), 15.0, "camera 0")
+    frames: list[Frame] = []
+    with pytest.raises(SourceError, match="camera 0 gives no more pictures"):
+        frames.extend(source)
+    assert len(frames) == 4
+    assert tuple(frames[0].image[0, 0]) == (0, 0, 255)
+    assert [frame.pts for frame in frames] == sorted(frame.pts for frame in frames)
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_missing_camera_is_told_with_what_to_do() -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source("7")
+    assert str(caught.value) == (
+        "could not open camera 7: no such device. List cameras with: python -m app.webcam --list-cameras"
+    )
+
+
+@pytest.mark.usefixtures("cameras")
+def test_only_cameras_that_give_pictures_are_listed() -> None:
+    found = [(each.number, each.name, each.frame_hw) for each in list_cameras()]
+    assert found == [(0, "Front", (48, 64)), (2, "Back", (48, 64))]
+
+
+def test_opencv_says_nothing_of_a_missing_camera(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SourceError):
+        open_source("99")
+    assert capfd.readouterr() == ("", "")

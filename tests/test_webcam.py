@@ -1,0 +1,194 @@
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from app import webcam
+from app.frames import ControlPanel, Frame, Result
+from app.sources import Camera
+from solov2 import Instances
+from solov2.image import Geometry
+from tests.fake_media import grey, write_video
+
+
+class FakeModel:
+    class_names = ("person", "cat")
+
+
+class FakeSegmenter:
+    """Finds nothing; calls `on_frame` with each frame."""
+
+    controls_seen: list[ControlPanel]
+
+    def __init__(self, model: FakeModel, panel: ControlPanel) -> None:
+        FakeSegmenter.controls_seen.append(panel)
+
+    def warm_up(self) -> None:
+        pass
+
+    @staticmethod
+    def on_frame(frame: Frame) -> None:
+        pass
+
+    def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
+        for frame in frames:
+            self.on_frame(frame)
+            geometry = Geometry.fit((frame.image.shape[0], frame.image.shape[1]), 64, 64)
+            yield Result(frame, Instances.empty(geometry), {"network": 1.0})
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A model that is loaded in no time and finds nothing; returns the names that were loaded."""
+    names: list[str] = []
+
+    def load_model(name: str, **options: object) -> FakeModel:
+        names.append(name)
+        return FakeModel()
+
+    FakeSegmenter.controls_seen = []
+    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lambda frame: None))
+    monkeypatch.setattr(webcam, "load_model", load_model)
+    monkeypatch.setattr(webcam, "Segmenter", FakeSegmenter)
+    monkeypatch.setattr(webcam, "has_display", lambda: False)
+    return names
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "clip.mkv", [grey(5 * i) for i in range(20)], [i * i * 10 for i in range(20)])
+
+
+def timestamps(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [picture.time for picture in container.decode(video=0)]
+
+
+def test_a_video_is_saved_with_every_frame_at_its_own_time(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "out.mp4"
+    assert webcam.main(["--source", str(clip), "--headless", "--save", str(saved)]) == 0
+    assert timestamps(saved) == pytest.approx([i * i / 100 for i in range(20)], abs=0.001)
+    told = capsys.readouterr()
+    assert told.out.startswith("20 frames in ")
+    assert told.out.endswith(f"saved {saved}\n")
+    assert told.err == ""
+
+
+def test_the_counters_are_written_as_json(clip: Path, tmp_path: Path) -> None:
+    stats = tmp_path / "stats.json"
+    assert webcam.main(["--source", str(clip), "--headless", "--max-frames", "7", "--stats-json", str(stats)]) == 0
+    values = json.loads(stats.read_text())
+    assert values["displayed"] == 7
+    assert values["dropped"] == {}
+
+
+def test_without_a_display_it_says_so_and_goes_on(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert webcam.main(["--source", str(clip)]) == 0
+    assert capsys.readouterr().err == "no display found: going on without a window\n"
+
+
+def test_the_options_become_the_controls(clip: Path) -> None:
+    options = ["--source", str(clip), "--headless", "--score", "0.7", "--classes", "cat, person", "--no-readout"]
+    assert webcam.main(options) == 0
+    controls = FakeSegmenter.controls_seen[0].current
+    assert (controls.score_threshold, controls.classes) == (0.7, frozenset({"cat", "person"}))
+    assert not controls.show_readout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--source", "nowhere.mp4"], "no such file or folder: nowhere.mp4"),
+        (["--source", "demo", "--save", "no/such/folder/out.mp4"], "there is no folder no/such/folder"),
+        (["--source", "demo", "--stats-json", "."], "could not write ."),
+        (["--source", "demo", "--device", "gpu"], "unknown device 'gpu'. Did you mean 'cpu'?"),
+        (["--source", "demo", "--dtype", "half"], "unknown dtype 'half'"),
+    ],
+)
+def test_a_bad_option_is_one_line_before_the_model_is_loaded(
+    options: list[str], message: str, loaded: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert webcam.main(options) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert message in told
+    assert told.count("\n") == 1
+    assert loaded == []
+
+
+@pytest.mark.parametrize("options", [["--score", "2"], ["--score", "high"], ["--max-frames", "0"]])
+def test_a_number_out_of_range_is_refused(options: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        webcam.main(["--source", "demo", *options])
+
+
+def test_an_unknown_class_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert webcam.main(["--source", "demo", "--classes", "person,cart"]) == 2
+    assert capsys.readouterr().err == "error: unknown class 'cart'. Did you mean 'cat'? Known: person, cat\n"
+
+
+def test_the_source_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [grey(0)] * 5)
+    content = clip.read_bytes()
+    assert webcam.main(["--source", str(clip), "--save", str(tmp_path / "." / "clip.mp4")]) == 2
+    assert "is the source itself" in capsys.readouterr().err
+    assert clip.read_bytes() == content
+
+
+def test_what_could_be_read_of_a_damaged_video_is_saved_and_the_exit_code_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = write_video(tmp_path / "clip.mp4", [grey(5 * i) for i in range(50)], options={"movflags": "faststart"})
+    cut, saved = tmp_path / "cut.mp4", tmp_path / "out.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 8 // 10])
+    assert webcam.main(["--source", str(cut), "--headless", "--save", str(saved)]) == 2
+    told = capsys.readouterr()
+    assert len(timestamps(saved)) >= 5
+    assert f"saved {saved}" in told.out
+    assert "is cut off at" in told.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_the_run_with_a_whole_file(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt_at_the_tenth(frame: Frame) -> None:
+        time.sleep(0.005)
+        if frame.index == 10:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(interrupt_at_the_tenth))
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    saved = tmp_path / "out.mp4"
+    clip = write_video(tmp_path / "clip.mp4", [grey(0)] * 300)
+    assert webcam.main(["--source", str(clip), "--headless", "--save", str(saved)]) == 130
+    assert 1 <= len(timestamps(saved)) < 100
+    assert f"saved {saved}" in capsys.readouterr().out
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert {thread.name for thread in threading.enumerate()} & {"capture", "segment", "draw", "encode"} == set()
+
+
+def test_cameras_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(webcam, "list_cameras", lambda: [Camera(2, "Front", (480, 640))])
+    assert webcam.main(["--list-cameras"]) == 0
+    assert capsys.readouterr().out == "2  Front  640x480\n"
+    monkeypatch.setattr(webcam, "list_cameras", list)
+    assert webcam.main(["--list-cameras"]) == 0
+    assert capsys.readouterr().out == "no camera found\n"
+
+
+def test_a_terminal_gets_a_progress_line(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert webcam.main(["--source", str(clip), "--headless", "--max-frames", "10"]) == 0
+    assert "10/10" in capsys.readouterr().err
