@@ -1,0 +1,45 @@
+# The same commands for people and for continuous integration. `make run` is the place to start.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check format setup bench clean
+
+run: setup  ## segment the built-in clip, in a window where there is one, and into output/demo.mp4
+	@mkdir -p output
+	$(BIN)/python -m app.webcam --source demo --save output/demo.mp4 --stats-json output/demo.json
+	@echo
+	@echo "Look at output/demo.mp4. What to try next, after: source .venv/bin/activate"
+	@echo "  python -m app.webcam                                     your camera"
+	@echo "  python -m app.webcam --source VIDEO.mp4 --save OUT.mp4   a video file"
+	@echo "  python -m app.webcam --source rtsp://HOST/PATH           a network camera"
+	@echo "  python -m app.webcam --help                              everything else"
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+check: setup  ## lint, formatting, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: setup  ## put the code in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup  ## measure: the stream against the model alone, drawing, parity with the reference
+	$(BIN)/python -m benchmarks.stream
+	$(BIN)/python -m tests.parity.compare
+
+setup: .venv/.ready  ## make the virtual environment
+
+.venv/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed. Name one: make run PYTHON=python3.12"; exit 2; }
+	@echo "Setting up .venv: torch and its libraries take a few minutes and about 6 GB, once."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:  ## remove what the commands above made
+	rm -rf .venv output build *.egg-info .mypy_cache .pytest_cache .ruff_cache
