@@ -18,7 +18,7 @@ TEXT_FRACTION = 1 / 48  # of the picture's short side
 MIN_TEXT_PX = 11
 LINE_FRACTION = 1 / 540
 MOST_MASKS = 255  # that a one-byte id map can tell apart
-STRIP_PX = 128 * 1024  # masks are painted strip by strip, so that what is worked on stays in the cache
+STRIP_PX = 64 * 1024  # masks are painted strip by strip, so that what is worked on stays in the cache
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 SQUARE = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
