@@ -6,8 +6,8 @@
 Supervision (MIT) is needed by this comparison only. It takes dense masks, which are made before the clock starts; ours
 takes the one-byte id map that the segmenter hands over. Supervision's annotators draw into a copy of the picture too.
 
-With supervision 0.31.2 on two virtual cores of an AMD EPYC that others kept busy, so that the processor's time says more
-than the clock's:
+With supervision 0.31.2, on two virtual cores of an AMD EPYC that others kept busy: the processor's time says more
+than the clock's.
 
     1920x1080, x86_64, 2 cores; median ms of 25 calls
        N                                            clock  processor   of MaskAnnotator's
