@@ -1,10 +1,14 @@
 """How a network is executed on this device: which one, in which precision, in which memory format."""
 
+from typing import TypeVar
+
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from solov2.errors import SOLOv2Error, UnknownNameError
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -49,6 +53,17 @@ def find_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in DTYPES:
         raise UnknownNameError("dtype", name, ("auto", *DTYPES))
     return DTYPES[name]
+
+
+def prepare(model: ModuleT, device: torch.device, dtype: torch.dtype) -> ModuleT:
+    """Return `model` as it is run: in eval mode, on `device`, in `dtype`, channels last.
+
+    In lower precision BatchNorms are folded away; in float32 every value stays the reference's.
+    """
+    model.eval().requires_grad_(False)
+    if dtype != torch.float32:
+        fold_batch_norms(model)
+    return model.to(device, dtype).to(memory_format=torch.channels_last)
 
 
 def fold_batch_norms(module: nn.Module) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from solov2.checkpoint import Checkpoint, fit_state_dict, read_checkpoint, recognise_variant
 from solov2.config import VARIANTS, Variant, find_variant
-from solov2.engine import find_device, fold_batch_norms
+from solov2.engine import find_device, prepare
 from solov2.errors import CheckpointError, UnknownNameError
 from solov2.model import SOLOv2
 from solov2.zoo import weights_path
@@ -43,10 +43,7 @@ def load_model(
         weights = read_checkpoint(checkpoint or weights_path(variant.name))
     model = SOLOv2(variant, _class_names(weights, variant))
     model.load_state_dict(fit_state_dict(weights.state_dict, model))
-    model.eval().requires_grad_(False)
-    if dtype != torch.float32:
-        fold_batch_norms(model.backbone)
-    return model.to(place, dtype).to(memory_format=torch.channels_last)
+    return prepare(model, place, dtype)
 
 
 def _existing_file(path: Path) -> Path:

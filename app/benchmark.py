@@ -1,0 +1,123 @@
+"""`python -m app.benchmark`: where a frame's milliseconds go, step by step, one frame at a time."""
+
+import argparse
+import itertools
+import json
+import platform
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from app.errors import AppError, SourceError
+from app.frames import ControlPanel, Frame
+from app.renderer import Renderer
+from app.segmenter import Segmenter
+from app.sources import find_source
+from app.stats import StreamStats
+from solov2 import SOLOv2, SOLOv2Error, load_model
+from solov2.cli import add_debug_flag, run_command
+from solov2.config import find_variant
+from solov2.engine import find_device, find_dtype, prepare
+
+PERCENTILES = (50, 95, 99)
+WARM_UP_FRAMES = 10
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return run_command(build_parser(), benchmark, argv, user_errors=(SOLOv2Error, AppError))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    parser = argparse.ArgumentParser(prog="python -m app.benchmark", description=__doc__)
+    add = parser.add_argument
+    add("--source", default="demo", help="whose frames to use (%(default)s)")
+    add("--model", default="nano", help="a variant's name or a weights file (%(default)s)")
+    add(
+        "--untrained",
+        action="store_true",
+        help="random weights of the named variant: for times alone, with no download",
+    )
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    add("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
+    add("--frames", type=int, default=100, help=f"how many to time, after {WARM_UP_FRAMES} to warm up (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_debug_flag(parser)
+    return parser
+
+
+def benchmark(options: argparse.Namespace) -> int:
+    """Do what the options say; return the exit code."""
+    device = find_device(options.device)
+    dtype = find_dtype(options.dtype, device)
+    if options.untrained:
+        torch.manual_seed(0)
+        model = SOLOv2(find_variant(options.model))
+        model.mask_head.initialise()
+        model = prepare(model, device, dtype)
+    else:
+        model = load_model(options.model, device=device, dtype=dtype)
+    with closing(find_source(options.source)()) as source:
+        frames = list(itertools.islice(source, WARM_UP_FRAMES + options.frames))
+    if not frames:
+        raise SourceError(f"{options.source} gave no frames to time")
+    figures = time_steps(model, frames)
+    print_table(figures, model, frames[0])
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def time_steps(model: SOLOv2, frames: Sequence[Frame]) -> dict[str, dict[str, float]]:
+    """Return the percentiles of each step's milliseconds: step -> {"p50", "p95", "p99"}.
+
+    Args:
+        model: on its device.
+        frames: the first `WARM_UP_FRAMES` are not counted, unless there are no others.
+    """
+    panel = ControlPanel()
+    segmenter, renderer, stats = (
+        Segmenter(model, panel, wait_each_step=True),
+        Renderer(model.class_names),
+        StreamStats(),
+    )
+    steps_ms: defaultdict[str, list[float]] = defaultdict(list)
+    for number, frame in enumerate(frames):
+        result = segmenter.segment(frame, panel.current)
+        segmented = time.perf_counter()
+        renderer.draw(result, panel.current, stats.snapshot())
+        draw_ms = 1000 * (time.perf_counter() - segmented)
+        if number >= min(WARM_UP_FRAMES, len(frames) - 1):
+            steps = {**result.steps_ms, "draw": draw_ms}
+            for name, milliseconds in {**steps, "all of them": sum(steps.values())}.items():
+                steps_ms[name].append(milliseconds)
+    return {
+        name: {f"p{percent}": float(np.percentile(times, percent)) for percent in PERCENTILES}
+        for name, times in steps_ms.items()
+    }
+
+
+def print_table(figures: dict[str, dict[str, float]], model: SOLOv2, frame: Frame) -> None:
+    """Print what was measured, and on what."""
+    geometry = model.geometry(frame.image)
+    machine = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor() or "CPU"
+    (height, width), (input_height, input_width) = geometry.image_hw, geometry.padded_hw
+    print(
+        f"{model.variant.name}, {str(model.dtype).removeprefix('torch.')}, {width}x{height} frames at "
+        f"{input_width}x{input_height}; {machine}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+    print(f"{'ms per frame':14}" + "".join(f"{f'p{percent}':>9}" for percent in PERCENTILES))
+    for name, row in figures.items():
+        print(f"{name:14}" + "".join(f"{value:9.2f}" for value in row.values()))
+    print(f"{1000 / figures['all of them']['p50']:.1f} frames per second, one at a time")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
