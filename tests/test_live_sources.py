@@ -137,6 +137,21 @@ def test_a_video_on_a_web_server_is_a_file_of_which_every_frame_counts(
     assert [frame.pts_seconds for frame in source] == pytest.approx([i * 0.04 for i in range(30)])
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_picture_on_a_web_server_is_one_frame(serve: Callable[[Answer], str], suffix: str) -> None:
+    encoded = cv2.imencode(suffix, grey(100))[1].tobytes()
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(encoded)))
+        handler.end_headers()
+        handler.wfile.write(encoded)
+
+    source = open_source(serve(answer))
+    assert not source.is_live
+    assert [frame.image[0, 0, 0] for frame in source] == pytest.approx([100], abs=1)
+
+
 def test_a_live_stream_begins_with_a_key_frame(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))

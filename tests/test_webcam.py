@@ -4,61 +4,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
 import pytest
 
 from app import webcam
-from app.frames import ControlPanel, Frame, Result
+from app.frames import Frame
 from app.sources import Camera
-from solov2 import Instances
-from solov2.image import Geometry
 from tests.fake_media import grey, write_video
-
-
-class FakeModel:
-    class_names = ("person", "cat")
-
-
-class FakeSegmenter:
-    """Finds nothing; calls `on_frame` with each frame."""
-
-    controls_seen: list[ControlPanel]
-
-    def __init__(self, model: FakeModel, panel: ControlPanel) -> None:
-        FakeSegmenter.controls_seen.append(panel)
-
-    def warm_up(self) -> None:
-        pass
-
-    @staticmethod
-    def on_frame(frame: Frame) -> None:
-        pass
-
-    def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
-        for frame in frames:
-            self.on_frame(frame)
-            geometry = Geometry.fit((frame.image.shape[0], frame.image.shape[1]), 64, 64)
-            yield Result(frame, Instances.empty(geometry), {"network": 1.0})
+from tests.fake_model import FakeSegmenter, use_fake_model
 
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A model that is loaded in no time and finds nothing; returns the names that were loaded."""
-    names: list[str] = []
-
-    def load_model(name: str, **options: object) -> FakeModel:
-        names.append(name)
-        return FakeModel()
-
-    FakeSegmenter.controls_seen = []
-    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lambda frame: None))
-    monkeypatch.setattr(webcam, "load_model", load_model)
-    monkeypatch.setattr(webcam, "Segmenter", FakeSegmenter)
-    monkeypatch.setattr(webcam, "has_display", lambda: False)
-    return names
+    """A model that is loaded in no time; returns the names that were loaded."""
+    return use_fake_model(monkeypatch)
 
 
 @pytest.fixture
@@ -99,7 +60,7 @@ def test_without_a_display_it_says_so_and_goes_on(clip: Path, capsys: pytest.Cap
 def test_the_options_become_the_controls(clip: Path) -> None:
     options = ["--source", str(clip), "--headless", "--score", "0.7", "--classes", "cat, person", "--no-readout"]
     assert webcam.main(options) == 0
-    controls = FakeSegmenter.controls_seen[0].current
+    controls = FakeSegmenter.panels[0].current
     assert (controls.score_threshold, controls.classes) == (0.7, frozenset({"cat", "person"}))
     assert not controls.show_readout
 

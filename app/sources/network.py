@@ -1,5 +1,7 @@
 """Network streams: cameras over RTSP and the like, HTTP streams, and videos that lie on a web server."""
 
+import errno
+import os
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,6 +22,8 @@ READ_SECONDS = 5.0
 _LIVE_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
 _LIVE_OPTIONS = {"rtsp_transport": "tcp", "fflags": "nobuffer+discardcorrupt"}
 
+_PICTURE_FORMATS = "_pipe"  # such as "png_pipe", as FFmpeg calls one picture that it cannot seek in
+
 # Motion JPEG carries no timestamps; FFmpeg makes them up from a nominal rate. The time of arrival is nearer the truth.
 _WITHOUT_CLOCK = frozenset({"mjpeg", "mpjpeg"})
 
@@ -27,7 +31,8 @@ _WITHOUT_CLOCK = frozenset({"mjpeg", "mpjpeg"})
 def open_network(address: str) -> VideoSource:
     """Open a stream by its address.
 
-    Cameras' protocols are live. With any other, a video whose length is known is a file, of which every frame counts.
+    Cameras' protocols are live. With any other, a picture, or a video whose length is known, is a file, of which every
+    frame counts.
 
     Raises:
         SourceError: it cannot be reached, or sends no video. Its text holds no password, so its cause is left out too.
@@ -40,7 +45,7 @@ def open_network(address: str) -> VideoSource:
         raise SourceError(f"could not open {name}: {_reason(error, OPEN_SECONDS)}") from None
     except ValueError as error:
         raise SourceError(f"could not open {name}: {redact(str(error))}") from None
-    if is_live or container.duration is None:
+    if is_live or (container.duration is None and not container.format.name.endswith(_PICTURE_FORMATS)):
         return VideoSource(container, name, live_pictures, is_live=True)
     return VideoSource(container, name, every_picture, is_live=False)
 
@@ -49,7 +54,8 @@ def live_pictures(container: InputContainer, stream: VideoStream, name: str) -> 
     """Decode a live stream from its first key frame on; what cannot be decoded is skipped.
 
     Raises:
-        SourceError: the connection broke, or no readable picture came for `OPEN_SECONDS`.
+        SourceError: always at last, as a live stream has no end of its own: the sender ended it, the connection broke,
+            or no readable picture came for `OPEN_SECONDS`.
     """
     stream.codec_context.flags |= Flags.low_delay
     tick = Fraction(1, 1_000_000) if container.format.name in _WITHOUT_CLOCK else ticks_of(stream)
@@ -57,7 +63,7 @@ def live_pictures(container: InputContainer, stream: VideoStream, name: str) -> 
     last_pts, last_at = 0, time.monotonic()
     waiting_since = last_at
     try:
-        for packet in container.demux(stream):
+        for packet in packets_in_time(container, stream):
             for picture in _decoded(stream, packet):
                 has_begun = has_begun or picture.key_frame
                 if has_begun:
@@ -72,6 +78,25 @@ def live_pictures(container: InputContainer, stream: VideoStream, name: str) -> 
                 raise SourceError(f"{name} has sent no readable picture for {OPEN_SECONDS:.0f} s")
     except av.FFmpegError as error:
         raise SourceError(f"lost {name}: {_reason(error, READ_SECONDS)}") from None
+    raise SourceError(f"lost {name}: the sender ended the stream")
+
+
+def packets_in_time(container: InputContainer, stream: VideoStream) -> "Iterator[av.Packet[VideoStream]]":
+    """Yield the stream's packets until none comes for `READ_SECONDS`.
+
+    When a read takes too long FFmpeg first hands out the packet that its parser held back, as if all were well, and
+    would then wait as long again: hence the clock.
+
+    Raises:
+        av.FFmpegError: the connection broke, or nothing came in time.
+    """
+    asked_at = time.monotonic()
+    for packet in container.demux(stream):
+        is_late = time.monotonic() - asked_at >= READ_SECONDS
+        yield packet
+        if is_late:
+            raise av.TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        asked_at = time.monotonic()
 
 
 def _decoded(stream: VideoStream, packet: "av.Packet[VideoStream]") -> list[VideoFrame]:

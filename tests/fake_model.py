@@ -1,0 +1,56 @@
+"""A model for `app.webcam` that is loaded in no time and finds nothing."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from app import webcam
+from app.frames import ControlPanel, Frame, Result
+from solov2 import Instances
+from solov2.image import Geometry
+
+
+class FakeModel:
+    """Knows two classes."""
+
+    class_names = ("person", "cat")
+
+
+class FakeSegmenter:
+    """Finds nothing; calls `on_frame` with each frame, and remembers the panels it was made with."""
+
+    panels: list[ControlPanel]
+    on_frame: Callable[[Frame], None]
+
+    def __init__(self, model: FakeModel, panel: ControlPanel) -> None:
+        FakeSegmenter.panels.append(panel)
+
+    def warm_up(self) -> None:
+        """Nothing is cold."""
+
+    def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
+        for frame in frames:
+            FakeSegmenter.on_frame(frame)
+            yield nothing_in(frame)
+
+
+def nothing_in(frame: Frame) -> Result:
+    """The result of a frame in which nothing was found."""
+    geometry = Geometry.fit((frame.image.shape[0], frame.image.shape[1]), 64, 64)
+    return Result(frame, Instances.empty(geometry), {"network": 1.0})
+
+
+def use_fake_model(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let `app.webcam` have these, and no window; return the list of the names that it loads."""
+    names: list[str] = []
+
+    def load_model(name: str, **options: object) -> FakeModel:
+        names.append(name)
+        return FakeModel()
+
+    monkeypatch.setattr(FakeSegmenter, "panels", [], raising=False)
+    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lambda frame: None), raising=False)
+    monkeypatch.setattr(webcam, "load_model", load_model)
+    monkeypatch.setattr(webcam, "Segmenter", FakeSegmenter)
+    monkeypatch.setattr(webcam, "has_display", lambda: False)
+    return names

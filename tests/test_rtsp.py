@@ -1,0 +1,171 @@
+"""A real RTSP server on loopback: GStreamer's, in a process of its own."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import pytest
+
+from app import webcam
+from app.errors import SourceError
+from app.frames import ControlPanel, Frame, Result
+from app.pipeline import Picture, run
+from app.sinks.video import VideoSink
+from app.sources import network, open_source
+from app.stats import StreamStats
+from tests.fake_media import grey, write_video
+from tests.fake_model import FakeSegmenter, nothing_in, use_fake_model
+
+pytestmark = pytest.mark.rtsp
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+SERVER = Path(__file__).with_name("rtsp_server.py")
+FPS = 25
+SLOW_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A server that sends pictures whose grey value counts them."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def address(self, login: str = "", path: str = "live") -> str:
+        return f"rtsp://{login}127.0.0.1:{self.port}/{path}"
+
+
+@pytest.fixture(scope="module")
+def counting_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rtsp")
+    return write_video(folder / "clip.mp4", [grey(value) for value in range(10 * FPS)])
+
+
+@pytest.fixture
+def start_camera(counting_clip: Path) -> Iterator[Callable[..., Camera]]:
+    """Returns a function that starts a server, with the options given to it."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> Camera:
+        command = [SYSTEM_PYTHON, str(SERVER), str(counting_clip), *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout is not None
+        port = process.stdout.readline()
+        if not port:
+            pytest.skip(f"no GStreamer RTSP server here: {process.communicate()[1].strip().splitlines()[-1]}")
+        return Camera(process, int(port))
+
+    if not Path(SYSTEM_PYTHON).exists():
+        pytest.skip(f"no {SYSTEM_PYTHON} here")
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def draw(result: Result) -> Picture:
+    return result.frame.image
+
+
+def segment(frames: Iterable[Frame]) -> Iterator[Result]:
+    return map(nothing_in, frames)
+
+
+def saved_pictures(path: Path) -> list[tuple[float, int]]:
+    """Seconds and grey value of every picture of a video."""
+    with av.open(str(path)) as container:
+        pictures = list(container.decode(video=0))
+    return [(picture.time, int(picture.to_ndarray(format="rgb24")[0, 0, 0])) for picture in pictures]
+
+
+def test_a_stream_is_saved_with_the_times_of_its_frames(start_camera: Callable[..., Camera], tmp_path: Path) -> None:
+    source = open_source(start_camera().address())
+    assert (source.is_live, source.frame_hw, source.frame_rate) == (True, (48, 64), FPS)
+    sink = VideoSink(tmp_path / "out.mp4", frame_rate=source.frame_rate, start_at_zero=True)
+    run(source, segment, draw, [sink], ControlPanel(), StreamStats(), max_frames=30)
+    saved = saved_pictures(tmp_path / "out.mp4")
+    first_value = saved[0][1]
+    assert len(saved) == 30
+    assert [seconds for seconds, _ in saved] == pytest.approx(
+        [(v - first_value) / FPS for _, v in saved], abs=1.5 / FPS
+    )
+
+
+def test_a_slow_segmenter_gets_the_newest_frame(start_camera: Callable[..., Camera]) -> None:
+    ages: list[float] = []
+
+    def segment_slowly(frames: Iterable[Frame]) -> Iterator[Result]:
+        for frame in frames:
+            ages.append(frame.age_seconds())
+            time.sleep(SLOW_SECONDS)
+            yield nothing_in(frame)
+
+    stats = StreamStats()
+    source = open_source(start_camera().address())
+    run(source, segment_slowly, draw, [], ControlPanel(), stats, max_frames=10)
+    counted = stats.snapshot()
+    assert counted.displayed == 10
+    assert counted.dropped["capture"] >= counted.captured / 2
+    assert max(ages) < 3 * SLOW_SECONDS, "a queue of frames would have grown to 8 times as much"
+
+
+def test_a_login_is_used_and_not_shown(start_camera: Callable[..., Camera]) -> None:
+    camera = start_camera("--login", "me:secret")
+    source = open_source(camera.address("me:secret@"))
+    assert len([frame for frame, _ in zip(source, range(3), strict=False)]) == 3
+    source.close()
+    assert source.source_id == f"rtsp://***@127.0.0.1:{camera.port}/live"
+    with pytest.raises(SourceError, match="401 Unauthorized") as caught:
+        open_source(camera.address("me:guessed@"))
+    assert "guessed" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [(signal.SIGKILL, "the sender ended the stream"), (signal.SIGSTOP, "nothing came for 1 s")],
+    ids=["dies", "freezes"],
+)
+def test_when_the_camera_is_lost_the_run_ends_and_what_came_is_saved(
+    ending: signal.Signals,
+    reason: str,
+    start_camera: Callable[..., Camera],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    camera, saved = start_camera(), tmp_path / "out.mp4"
+    lost_at: list[float] = []
+
+    def lose_the_camera(frame: Frame) -> None:
+        if frame.index == 20:
+            camera.process.send_signal(ending)
+            lost_at.append(time.monotonic())
+
+    use_fake_model(monkeypatch)
+    monkeypatch.setattr(network, "READ_SECONDS", 1.0)
+    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lose_the_camera))
+    assert webcam.main(["--source", camera.address(), "--headless", "--save", str(saved)]) == 2
+    assert time.monotonic() - lost_at[0] < 4
+    assert capsys.readouterr().err == f"error: lost {camera.address()}: {reason}\n"
+    assert len(saved_pictures(saved)) >= 15
+
+
+def test_a_wrong_path_or_port_is_one_line_within_seconds(
+    start_camera: Callable[..., Camera], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake_model(monkeypatch)
+    camera = start_camera()
+    started = time.monotonic()
+    wrong_path, wrong_port = camera.address(path="nothing"), "rtsp://me:secret@127.0.0.1:9/live"
+    assert webcam.main(["--source", wrong_path, "--headless"]) == 2
+    assert webcam.main(["--source", wrong_port, "--headless"]) == 2
+    assert time.monotonic() - started < 5
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: could not open {wrong_path}: Server returned 404 Not Found",
+        "error: could not open rtsp://***@127.0.0.1:9/live: Connection refused",
+    ]
