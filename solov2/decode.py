@@ -11,7 +11,7 @@ from torch import Tensor
 from solov2.config import LEVEL_STRIDES, DecodeConfig
 from solov2.image import Geometry, axis_on
 from solov2.matrix_nms import matrix_nms
-from solov2.structures import HeadOutputs, Instances
+from solov2.structures import MOST_IDS, HeadOutputs, Instances
 
 MAX_CANDIDATES = 4000  # more than any trained model yields; bounds the memory that a broken one can take
 DEVICE_SLOTS = 1024  # candidates that are looked at on an accelerator, where shapes must not depend on the picture
@@ -61,7 +61,7 @@ def select_candidates(
     )
     if labels is not None:
         scores = scores * _wanted_labels(labels, scores.shape[1], scores.device)
-    scores = scores * (scores > config.score_threshold)
+    scores = torch.where(scores > config.score_threshold, scores, 0)  # not a number counts as below
     flat = scores.flatten()
     if slots is None:
         places = torch.nonzero(flat)[:, 0]
@@ -178,7 +178,7 @@ def paint(
     cover them.
 
     Args:
-        probs: best first, at most 255.
+        probs: best first; those after the first 255 get a box only.
         scores: (K,); a mask with score 0 is not painted.
         geometry: of the picture.
         threshold: a pixel belongs to a mask above it.
@@ -192,7 +192,8 @@ def paint(
         part = slice(first, first + PAINTED_AT_ONCE)
         masks = (rows @ probs[part].to(dtype) @ columns.T) > threshold  # (k, H, W)
         masks &= (scores[part] > 0)[:, None, None]
-        numbers = torch.arange(first + 1, first + 1 + len(masks), dtype=torch.uint8, device=probs.device)
+        numbers = torch.arange(first + 1, first + 1 + len(masks), device=probs.device)
+        numbers = torch.where(numbers <= MOST_IDS, numbers, 0).to(torch.uint8)
         best = masks.to(torch.uint8).argmax(0)  # the first of equal ones: the best score
         ids = torch.where(masks.any(0), numbers[best], ids)
         boxes[part] = _boxes(masks)

@@ -15,6 +15,8 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
+MOST_IDS = 255  # instances that one byte can tell apart, 0 being none
+
 
 @dataclass(frozen=True, slots=True)
 class HeadOutputs:
@@ -146,7 +148,7 @@ class Instances:
     def id_map(self) -> npt.NDArray[np.uint8]:
         """(H, W) uint8: 0 for nothing, k for instance k - 1; the better score wins, the first 255 are shown."""
         ids = np.zeros(self.geometry.image_hw, np.uint8)
-        for k in range(min(len(self), 255), 0, -1):
+        for k in range(min(len(self), MOST_IDS), 0, -1):
             crop = self.crops[k - 1]
             _window(ids, crop)[crop.mask] = k
         return ids
