@@ -1,5 +1,6 @@
 """How a network is executed on this device: which one, in which precision, in which memory format."""
 
+import re
 from typing import TypeVar
 
 import torch
@@ -22,10 +23,10 @@ def find_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()) or name == "cpu:":
+    parts = re.fullmatch(r"cpu|cuda(?::(?P<number>[0-9]+))?", name)
+    if not parts:
         raise UnknownNameError("device", name, ("auto", "cpu", "cuda", "cuda:N"))
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+    if name != "cpu" and int(parts["number"] or 0) >= torch.cuda.device_count():
         raise SOLOv2Error(f"no CUDA device {name!r} here: torch sees {torch.cuda.device_count()}. Use --device cpu")
     return torch.device(name)
 
