@@ -49,8 +49,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check what a user can set."""
         for name in ("epochs", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {self.seed}")
 
 
 PRESETS: dict[str, TrainConfig] = {
