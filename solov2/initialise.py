@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import torch
 import torchvision
 from torch import Tensor
 
@@ -64,4 +63,3 @@ def load_initial_weights(model: SOLOv2, path: Path) -> None:
                     own[label] = theirs[(checkpoint.class_names or ()).index(class_name)]
             state_dict[name] = own
     model.load_state_dict(fit_state_dict(state_dict, model))
-    torch.nn.Module.train(model)

@@ -44,4 +44,4 @@ def matrix_nms(
         decay = torch.exp(gaussian_sigma * (suppressed.square() - ious.square()))
     else:
         decay = (1 - ious) / (1 - suppressed).clamp(min=torch.finfo(ious.dtype).eps)
-    return scores * decay.amin(0).clamp(max=1)
+    return scores * decay.amin(0)  # at most 1: the best of all suppresses with f(iou) / f(0)

@@ -73,8 +73,8 @@ class SOLOv2(nn.Module):
     ) -> Instances | list[Instances]:
         """Segment one picture or several.
 
-        Pictures whose padded sizes agree run in one batch; the others run one after another, because padding them
-        further would change what the network sees. The result is therefore the same in any company.
+        Pictures of one size run in one batch; those of another run after them, because padding them further would
+        change what the network sees. The result is therefore the same in any company.
 
         Args:
             images: one (H, W, 3) uint8 RGB array, or a list of them.

@@ -53,9 +53,8 @@ def assign(truth: GroundTruth, grid_sizes: Sequence[int], scale_ranges: Ranges, 
     """Return the targets of one image.
 
     An instance belongs to every level whose range (both ends inclusive) holds the square root of its box's area.
-    There it takes
-    the cells around its centre of mass: a rectangle of `CENTER_RATIO` of its box, at most one cell away from the
-        centre's cell.
+    There it takes the cells around its centre of mass: a rectangle of `CENTER_RATIO` of its box, at most one cell away
+    from the centre's cell.
 
     Args:
         truth: the image's instances, earlier ones first: a later one takes over the label of a shared cell.
@@ -94,7 +93,7 @@ def quarter_masks(masks: npt.NDArray[np.uint8]) -> Tensor:
     """Return (N, H, W) masks at stride 4: (N, h, w) float32.
 
     A quarter-size bilinear resize looks at the four pixels in the middle of each 4x4 block; rounding keeps a pixel
-    where more than half of them are set, as OpenCV does on bytes.
+    where at least half of them are set, as OpenCV does on bytes.
     """
     inner = MASK_STRIDE // 2
     summed = sum(
