@@ -13,11 +13,12 @@ from app.frames import ControlPanel, Controls, Result
 from app.pipeline import Picture, Sink, Source, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
-from app.sinks.interrupt import InterruptSink
+from app.sinks.interrupt import InterruptSink, ending_at_once
 from app.sinks.progress import ProgressSink
-from app.sinks.video import VideoSink
+from app.sinks.video import VideoSink, check_video_path
 from app.sinks.window import WindowSink, has_display
-from app.sources import find_source, list_cameras
+from app.sinks.writable import check_writable
+from app.sources import PacedSource, find_source, list_cameras
 from app.stats import StatsSnapshot, StreamStats
 from solov2 import VARIANTS, SOLOv2Error, UnknownNameError, load_model
 from solov2.cli import EXIT_INTERRUPTED, add_debug_flag, run_command
@@ -54,8 +55,7 @@ def webcam(options: argparse.Namespace) -> int:
     if options.list_cameras:
         return print_cameras()
     open_source = find_source(options.source)
-    for path in filter(None, (options.save, options.stats_json)):
-        check_output(path, options.source)
+    check_outputs(options)
     device = find_device(options.device)
     model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
     classes = check_classes(options.classes, model.class_names)
@@ -67,8 +67,12 @@ def webcam(options: argparse.Namespace) -> int:
     def draw(result: Result) -> Picture:
         return renderer.draw(result, panel.current, stats.snapshot())
 
-    with InterruptSink() as interrupt, closing(open_source()) as source:
+    with ending_at_once():
+        source = open_source()
+    with closing(source), InterruptSink() as interrupt:
         sinks = [*open_sinks(options, source, panel, draw), interrupt]
+        if any(isinstance(sink, WindowSink) for sink in sinks) and not (source.is_live or options.save):
+            source = PacedSource(source)
         try:
             run(source, segmenter, draw, sinks, panel, stats, options.max_frames)
         finally:
@@ -87,18 +91,19 @@ def print_cameras() -> int:
     return 0
 
 
-def check_output(path: Path, source: str) -> None:
-    """Find out before the run whether `path` can be written.
+def check_outputs(options: argparse.Namespace) -> None:
+    """Find out before the run whether every output can be written.
 
     Raises:
-        SinkError: it cannot, or it is the source.
+        SinkError: one of them cannot, or is the source.
     """
-    if not path.parent.is_dir():
-        raise SinkError(f"could not write {path}: there is no folder {path.parent}. Create it first")
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise SinkError(f"could not write {path}: it is a folder, or you may not write there. Choose another place")
-    if path.exists() and os.path.exists(source) and path.samefile(source):
-        raise SinkError(f"{path} is the source itself: choose another name for the output")
+    if options.save is not None:
+        check_video_path(options.save)
+    if options.stats_json is not None:
+        check_writable(options.stats_json)
+    for path in filter(None, (options.save, options.stats_json)):
+        if path.exists() and os.path.exists(options.source) and path.samefile(options.source):
+            raise SinkError(f"{path} is the source itself: choose another name for the output")
 
 
 def check_classes(names: frozenset[str] | None, known: Sequence[str]) -> frozenset[str] | None:
@@ -112,15 +117,12 @@ def check_classes(names: frozenset[str] | None, known: Sequence[str]) -> frozens
 def open_sinks(
     options: argparse.Namespace, source: Source, panel: ControlPanel, draw: Callable[[Result], Picture]
 ) -> list[Sink]:
-    """Open the video file and the window, or a progress line where there is none.
-
-    A window alone shows a file no faster than it was filmed; with a file to save the work goes at full speed.
-    """
+    """Open the video file and the window, or a progress line where there is none."""
     sinks: list[Sink] = []
     if options.save is not None:
         sinks.append(VideoSink(options.save, frame_rate=source.frame_rate, start_at_zero=source.is_live))
     if not options.headless and has_display():
-        sinks.append(WindowSink(panel, draw, pace=not source.is_live and options.save is None))
+        sinks.append(WindowSink(panel, draw))
         return sinks
     if not options.headless:
         print("no display found: going on without a window", file=sys.stderr)

@@ -4,13 +4,15 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import pytest
 
 from app import webcam
-from app.frames import Frame
+from app.frames import ControlPanel, Frame, Result
+from app.pipeline import Picture
 from app.sources import Camera
 from tests.fake_media import grey, write_video
 from tests.fake_model import FakeSegmenter, use_fake_model
@@ -70,7 +72,9 @@ def test_the_options_become_the_controls(clip: Path) -> None:
     [
         (["--source", "nowhere.mp4"], "no such file or folder: nowhere.mp4"),
         (["--source", "demo", "--save", "no/such/folder/out.mp4"], "there is no folder no/such/folder"),
-        (["--source", "demo", "--stats-json", "."], "could not write ."),
+        (["--source", "demo", "--save", "out.avi"], "choose a name that ends in .mp4"),
+        (["--source", "demo", "--save", "."], "choose a name that ends in .mp4"),
+        (["--source", "demo", "--stats-json", "."], ". is a folder"),
         (["--source", "demo", "--device", "gpu"], "unknown device 'gpu'. Did you mean 'cpu'?"),
         (["--source", "demo", "--dtype", "half"], "unknown dtype 'half'"),
     ],
@@ -136,6 +140,36 @@ def test_a_signal_ends_the_run_with_a_whole_file(
     assert f"saved {saved}" in capsys.readouterr().out
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert {thread.name for thread in threading.enumerate()} & {"capture", "segment", "draw", "encode"} == set()
+
+
+class FakeWindow:
+    """Stands in for the window; Ctrl-C comes soon after its second picture."""
+
+    needs_picture = True
+
+    def __init__(self, panel: ControlPanel, redraw: Callable[[Result], Picture]) -> None:
+        pass
+
+    def write(self, result: Result, picture: Picture | None) -> None:
+        if result.frame.index == 1:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def idle(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_window_shows_a_file_as_it_was_filmed_and_obeys_ctrl_c_in_a_long_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webcam, "has_display", lambda: True)
+    monkeypatch.setattr(webcam, "WindowSink", FakeWindow)
+    clip = write_video(tmp_path / "clip.mkv", [grey(0)] * 3, [0, 500, 3_600_000])
+    started = time.monotonic()
+    assert webcam.main(["--source", str(clip)]) == 130
+    assert 0.5 < time.monotonic() - started < 3
 
 
 def test_cameras_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

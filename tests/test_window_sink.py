@@ -225,10 +225,6 @@ class FakeScreen:
         self.shown_at.append(self.now)
         self.now += self.show_seconds
 
-    def waitKey(self, milliseconds: int) -> int:  # noqa: N802 - OpenCV's name
-        self.now += milliseconds / 1000
-        return -1
-
     def cvtColor(self, picture: np.ndarray, code: int) -> np.ndarray:  # noqa: N802 - OpenCV's name
         return picture
 
@@ -244,14 +240,14 @@ class FakeScreen:
     resizeWindow = setWindowTitle = namedWindow  # noqa: N815 - OpenCV's names
 
 
-def play(monkeypatch: pytest.MonkeyPatch, ticks: range, show_seconds: float, pause: float, pace: bool) -> FakeScreen:
+def play(monkeypatch: pytest.MonkeyPatch, ticks: range, show_seconds: float, pause: float) -> FakeScreen:
     """Write a picture for each of `ticks` of 1/30 s, `pause` seconds apart."""
     screen = FakeScreen(show_seconds)
     monkeypatch.setattr(window, "has_display", lambda: True)
     monkeypatch.setattr(window, "cv2", screen)
     monkeypatch.setattr(window, "time", screen)
     picture = np.zeros((24, 32, 3), np.uint8)
-    sink = WindowSink(ControlPanel(), lambda result: picture, pace=pace)
+    sink = WindowSink(ControlPanel(), lambda result: picture)
     for pts in ticks:
         sink.write(result_of(picture, pts=pts), picture)
         screen.now += pause
@@ -259,29 +255,19 @@ def play(monkeypatch: pytest.MonkeyPatch, ticks: range, show_seconds: float, pau
 
 
 def test_a_display_that_keeps_up_shows_every_picture_of_a_60_hz_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = play(monkeypatch, range(60), show_seconds=0.004, pause=1 / 60 - 0.004, pace=False)
+    screen = play(monkeypatch, range(60), show_seconds=0.004, pause=1 / 60 - 0.004)
     assert len(screen.shown_at) == 60
 
 
 def test_a_slow_display_takes_at_most_half_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = play(monkeypatch, range(60), show_seconds=0.1, pause=0.02, pace=False)
+    screen = play(monkeypatch, range(60), show_seconds=0.1, pause=0.02)
     assert len(screen.shown_at) * 0.1 <= 0.55 * (screen.now - 100)
     assert len(screen.shown_at) > 5
 
 
 def test_a_stream_faster_than_the_screen_is_not_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = play(monkeypatch, range(1000), show_seconds=0.0001, pause=0.001, pace=False)
+    screen = play(monkeypatch, range(1000), show_seconds=0.0001, pause=0.001)
     assert len(screen.shown_at) < 100
-
-
-def test_a_paced_file_plays_as_it_was_filmed(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = play(monkeypatch, range(300, 330), show_seconds=0.001, pause=0.001, pace=True)
-    assert np.diff(screen.shown_at) == pytest.approx(1 / 30, abs=0.002)
-
-
-def test_a_paced_file_that_is_late_does_not_rush(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = play(monkeypatch, range(300, 330), show_seconds=0.001, pause=0.05, pace=True)
-    assert np.diff(screen.shown_at) == pytest.approx(0.051, abs=0.002)
 
 
 @needs_x

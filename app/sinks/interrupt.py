@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM end a run between two frames, so that every output is finished."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from app.frames import Result
@@ -48,3 +50,13 @@ class InterruptSink:
         if self.has_come:
             raise KeyboardInterrupt
         self.has_come = True
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process on the spot, in a library that cannot be interrupted and leaves nothing behind."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

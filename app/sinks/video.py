@@ -14,6 +14,7 @@ from app.channel import Cancelled, Channel
 from app.errors import SinkError
 from app.frames import Result
 from app.sinks.mp4 import Mp4Writer
+from app.sinks.writable import check_writable
 
 Picture = npt.NDArray[np.uint8]
 
@@ -43,7 +44,7 @@ class VideoSink:
             SinkError: there is no such folder, or no file can be written there.
         """
         self.path = Path(path)
-        check_writable(self.path)
+        check_video_path(self.path)
         self._frame_rate = Fraction(frame_rate).limit_denominator(1001) if frame_rate else None
         self._start_at_zero = start_at_zero
         self._pictures: Channel[tuple[Result, Picture]] = Channel(WAITING_PICTURES)
@@ -100,13 +101,12 @@ class VideoSink:
             raise self._failure
 
 
-def check_writable(path: Path) -> None:
-    """Raise SinkError unless `path` is an MP4 that can be written, as far as can be told without touching it."""
+def check_video_path(path: Path) -> None:
+    """Look whether a video can be written to `path`, as far as can be told without touching it.
+
+    Raises:
+        SinkError: it cannot, or its name does not end in .mp4.
+    """
     if path.suffix.lower() != ".mp4":
         raise SinkError(f"a video is written as .mp4, got {str(path)!r}: choose a name that ends in .mp4")
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder: name a file in it, such as {path / 'out.mp4'}")
-    if not path.parent.is_dir():
-        raise SinkError(f"could not write {path}: there is no folder {path.parent}. Create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise SinkError(f"could not write {path}: no permission. Choose another place")
+    check_writable(path)

@@ -35,9 +35,7 @@ class WindowSink:
 
     needs_picture = True
 
-    def __init__(
-        self, panel: ControlPanel, redraw: Callable[[Result], Picture], *, title: str = "SOLOv2", pace: bool = False
-    ) -> None:
+    def __init__(self, panel: ControlPanel, redraw: Callable[[Result], Picture], title: str = "SOLOv2") -> None:
         """Open nothing yet: the window appears with the first picture.
 
         Args:
@@ -45,7 +43,6 @@ class WindowSink:
             redraw: draws a result with the controls and the rates as they are now. It is used while nothing arrives, so
                 that the rates on the screen fall to 0 and keys show their effect.
             title: of the window.
-            pace: hold each picture back until its timestamp is due, so that a file plays no faster than it was filmed.
 
         Raises:
             NoDisplayError: there is no display to open a window on.
@@ -55,11 +52,9 @@ class WindowSink:
         self.panel = panel
         self.title = title
         self._redraw = redraw
-        self._pace = pace
         self._result: Result | None = None
         self._picture: Picture | None = None
         self._shown_at = self._busy_until = 0.0
-        self._due_at = 0.0
         self._actions: dict[str, Callable[[], object]] = {
             " ": lambda: panel.update(paused=not panel.current.paused),
             "s": self._save_snapshot,
@@ -74,8 +69,6 @@ class WindowSink:
 
     def write(self, result: Result, picture: Picture | None) -> None:
         """Show `picture` unless the display is busy with the one before; raise Quit if the viewer wants to end."""
-        if self._pace:
-            self._wait_until_due(result)
         self._result = result
         started = time.monotonic()
         if picture is None or started < self._busy_until:
@@ -97,12 +90,6 @@ class WindowSink:
         """Take the window away."""
         if self._picture is not None and self._is_open():
             cv2.destroyWindow(self.title)
-
-    def _wait_until_due(self, result: Result) -> None:
-        since_last = result.frame.pts_seconds - self._result.frame.pts_seconds if self._result else 0.0
-        self._due_at = max(time.monotonic(), self._due_at + since_last)  # what is late is not made up for
-        while (remaining := self._due_at - time.monotonic()) > 0:
-            self._handle_key(cv2.waitKey(max(1, round(1000 * min(remaining, REFRESH_SECONDS)))))
 
     def _show(self, picture: Picture) -> None:
         if self._picture is None:

@@ -11,6 +11,7 @@ from app.sources.address import redact, scheme_of
 from app.sources.camera import Camera, CameraSource, list_cameras
 from app.sources.demo import DemoSource
 from app.sources.network import open_network
+from app.sources.paced import PacedSource
 from app.sources.pictures import PICTURE_SUFFIXES, open_folder, open_picture
 from app.sources.video import open_video
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _CAMERA_DIGITS = 3
 
-__all__ = ["Camera", "find_source", "list_cameras", "open_source", "redact"]
+__all__ = ["Camera", "PacedSource", "find_source", "list_cameras", "open_source", "redact"]
 
 
 def open_source(spec: str) -> "Source":

@@ -1,0 +1,20 @@
+"""Whether a file can be written: found out before the work begins."""
+
+import os
+from pathlib import Path
+
+from app.errors import SinkError
+
+
+def check_writable(path: Path) -> None:
+    """Look whether `path` can be written, as far as can be told without touching it.
+
+    Raises:
+        SinkError: it cannot.
+    """
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise SinkError(f"could not write {path}: there is no folder {path.parent}. Create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise SinkError(f"could not write {path}: no permission. Choose another place")
