@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from pycocotools import mask as coco_mask
 
 from solov2.errors import DatasetError, UnknownNameError
 from solov2.image import Image, Size
+
+Content = dict[str, Any]  # of an annotation file
+UPRIGHT = "upright"  # key of an image entry
+_MIN_POLYGON_NUMBERS = 6  # pycocotools takes four numbers for a box
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class CocoDataset:
         class_names: the name of each label.
         category_ids: COCO's id of each label.
         images: the file's image entries, in its order.
+        annotations: all of the file's annotations, those of other categories too.
     """
 
     def __init__(self, images_folder: Path, annotations_file: Path, class_names: Sequence[str] | None = None) -> None:
@@ -49,32 +55,51 @@ class CocoDataset:
         """
         self.images_folder = images_folder
         self.annotations_file = annotations_file
-        content = _read(annotations_file)
+        content = read_coco(annotations_file)
         if not images_folder.is_dir():
             raise DatasetError(f"no such folder of pictures: {images_folder}")
-        ids = {category["name"]: category["id"] for category in sorted(content["categories"], key=lambda c: c["id"])}
-        for name in class_names or ():
-            if name not in ids:
-                raise UnknownNameError(f"class of {annotations_file.name}", name, ids)
-        self.class_names = tuple(class_names or ids)
-        self.category_ids = tuple(ids[name] for name in self.class_names)
+        categories = sorted(content["categories"], key=lambda category: category["id"])
+        self._ids: dict[str, int] = {category["name"]: category["id"] for category in categories}
         self.images: list[dict[str, Any]] = content["images"]
-        self._annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for annotation in content["annotations"]:
-            self._annotations[annotation["image_id"]].append(annotation)
+        self.annotations: list[dict[str, Any]] = content["annotations"]
+        self._annotations_of: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in self.annotations:
+            self._annotations_of[annotation["image_id"]].append(annotation)
+        self._choose(class_names or list(self._ids))
+
+    def _choose(self, class_names: Sequence[str]) -> None:
+        for name in class_names:
+            if name not in self._ids:
+                raise UnknownNameError(f"class of {self.annotations_file.name}", name, self._ids)
+        self.class_names = tuple(class_names)
+        self.category_ids = tuple(self._ids[name] for name in class_names)
+
+    def with_classes(self, class_names: Sequence[str]) -> "CocoDataset":
+        """Return the same pictures with these categories, in this order.
+
+        Raises:
+            UnknownNameError: a class name is not among the categories.
+        """
+        chosen = copy(self)
+        chosen._choose(class_names)
+        return chosen
 
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.images)
 
     def picture(self, index: int) -> Image:
-        """Read picture `index`: (H, W, 3) uint8 RGB, as stored (annotations ignore EXIF rotation).
+        """Read picture `index`: (H, W, 3) uint8 RGB, as stored: COCO's annotations ignore EXIF rotation.
+
+        An image entry with `UPRIGHT: true`, which is not COCO's, was annotated with the rotation applied.
 
         Raises:
             DatasetError: it cannot be read.
         """
-        path = self.images_folder / self.images[index]["file_name"]
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        entry = self.images[index]
+        path = self.images_folder / entry["file_name"]
+        flags = cv2.IMREAD_COLOR if entry.get(UPRIGHT) else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        bgr = cv2.imread(str(path), flags)
         if bgr is None:
             raise DatasetError(f"could not read {path}, which {self.annotations_file} names")
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
@@ -96,7 +121,7 @@ class CocoDataset:
         label_of = {category_id: label for label, category_id in enumerate(self.category_ids)}
         chosen = [
             annotation
-            for annotation in self._annotations[entry["id"]]
+            for annotation in self._annotations_of[entry["id"]]
             if annotation["category_id"] in label_of and not annotation.get("iscrowd")
         ]
         masks = [mask_of(annotation["segmentation"], size) for annotation in chosen]
@@ -113,6 +138,15 @@ def mask_of(segmentation: Any, size: Size) -> npt.NDArray[np.uint8]:
     Raises:
         DatasetError: it is none of these.
     """
+    return np.asarray(coco_mask.decode(mask_code(segmentation, size)), np.uint8)
+
+
+def mask_code(segmentation: Any, size: Size) -> dict[str, Any]:
+    """Return the compressed run-length code of COCO's polygons or run-length codes.
+
+    Raises:
+        DatasetError: it is none of these.
+    """
     height, width = size
     try:
         if isinstance(segmentation, list):
@@ -121,21 +155,75 @@ def mask_of(segmentation: Any, size: Size) -> npt.NDArray[np.uint8]:
             code = coco_mask.frPyObjects(segmentation, height, width)
         else:
             code = segmentation
-        return np.asarray(coco_mask.decode(code), np.uint8)
+        return dict(code)
     except (TypeError, KeyError, IndexError, ValueError) as error:
         raise DatasetError(f"not a COCO segmentation: {str(segmentation)[:60]} ({error})") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_coco(path: Path) -> Content:
+    """Return what an annotation file holds, every entry checked for what training and evaluation need.
+
+    Raises:
+        DatasetError: the file cannot be read, is not COCO's format, or an entry is broken.
+    """
     try:
         content = json.loads(path.read_text())
     except OSError as error:
         raise DatasetError(f"could not read {path}: {error.strerror}") from error
     except ValueError as error:
         raise DatasetError(f"{path} is not JSON: {error}") from error
-    missing = [key for key in ("images", "annotations", "categories") if key not in content]
+    keys = ("images", "annotations", "categories")
+    missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if missing:
-        raise DatasetError(f"{path} is not in COCO's format: it has no {', '.join(missing)}")
+        raise DatasetError(f"{path} is not in COCO's format: it has no list of {', '.join(missing)}")
     if not content["images"]:
         raise DatasetError(f"{path} lists no images")
+    _check_entries(content, path)
     return dict(content)
+
+
+def _check_entries(content: Content, path: Path) -> None:
+    required = {
+        "images": ("id", "file_name", "height", "width"),
+        "categories": ("id", "name"),
+        "annotations": ("image_id", "category_id", "segmentation"),
+    }
+    for key, fields in required.items():
+        for number, entry in enumerate(content[key]):
+            lacking = [field for field in fields if field not in entry]
+            if lacking:
+                raise DatasetError(f"{path}: entry {number} of {key} has no {', '.join(lacking)}")
+    names = [category["name"] for category in content["categories"]]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DatasetError(f"{path} has two categories called {twice!r}. Rename one")
+    _check_annotations(content, path)
+
+
+def _check_annotations(content: Content, path: Path) -> None:
+    images = {image["id"]: image for image in content["images"]}
+    category_ids = {category["id"] for category in content["categories"]}
+    for number, annotation in enumerate(content["annotations"]):
+        what = f"{path}: entry {number} of annotations"
+        if annotation["image_id"] not in images:
+            raise DatasetError(f"{what} is of image {annotation['image_id']}, which is not listed")
+        if annotation["category_id"] not in category_ids:
+            raise DatasetError(f"{what} is of category {annotation['category_id']}, which is not listed")
+        image = images[annotation["image_id"]]
+        flaw = _flaw(annotation["segmentation"], (image["height"], image["width"]))
+        if flaw:
+            raise DatasetError(f"{what}, on {image['file_name']}, {flaw}")
+
+
+def _flaw(segmentation: Any, size: Size) -> str | None:
+    """Return what is wrong with COCO's polygons or run-length code, as the end of a sentence."""
+    if isinstance(segmentation, dict):
+        if "counts" not in segmentation or tuple(segmentation.get("size", ())) != size:
+            return f"has a run-length code that is not of a picture of {size[1]}x{size[0]}"
+        return None
+    if not segmentation or not isinstance(segmentation, list):
+        return "has no mask, only a box"
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or len(polygon) < _MIN_POLYGON_NUMBERS or len(polygon) % 2:
+            return f"has a polygon that is not three or more x, y pairs: {str(polygon)[:60]}"
+    return None

@@ -1,28 +1,44 @@
-"""COCO mask AP of a model on COCO-format data, computed by pycocotools."""
+"""Measure a model on COCO-format data: `python -m solov2.evaluate --help`."""
 
-import contextlib
-import io
-from collections.abc import Callable
-from typing import Any
+import argparse
+import json
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
+from solov2.cli import add_debug_flag, run_command
 from solov2.coco import CocoDataset
+from solov2.engine import find_device, find_dtype
+from solov2.errors import DatasetError, SOLOv2Error
+from solov2.image import Image
+from solov2.load import load_model
+from solov2.metrics import METRICS, coco_metrics
 from solov2.model import SOLOv2
 from solov2.structures import Instances
 
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+_THREADS = 4  # that read pictures and encode masks while the network runs
+_LISTED = 5  # categories that a message names
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 
-def predictions(model: SOLOv2, dataset: CocoDataset, show_progress: bool = True) -> list[dict[str, Any]]:
+def predictions(
+    model: SOLOv2, dataset: CocoDataset, batch_size: int = 1, show_progress: bool = True
+) -> list[dict[str, Any]]:
     """Return the model's instances on every picture, in COCO's results format.
+
+    Pictures are read, and masks encoded, beside the network.
 
     Args:
         model: its classes are matched with the dataset's categories by name; others are left out.
         dataset: the pictures.
+        batch_size: pictures that the model is given at once; the results are the same.
         show_progress: a progress bar on standard error.
     """
     category_of = {
@@ -30,62 +46,175 @@ def predictions(model: SOLOv2, dataset: CocoDataset, show_progress: bool = True)
         for name, category_id in zip(dataset.class_names, dataset.category_ids, strict=True)
         if name in model.class_names
     }
+
+    def read(indices: range) -> list[Image]:
+        return [dataset.picture(index) for index in indices]
+
+    def encode(found: tuple[int, Instances]) -> list[dict[str, Any]]:
+        index, instances = found
+        return _as_results(instances, dataset.images[index]["id"], category_of)
+
+    count = len(dataset)
+    batches = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
     results: list[dict[str, Any]] = []
-    for index in tqdm(range(len(dataset)), desc="evaluate", unit="img", disable=not show_progress):
-        instances = model.predict(dataset.picture(index))
-        results.extend(_as_results(instances, dataset.images[index]["id"], category_of.get))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        pictures = _ahead(pool, read, batches, 2)
+        found = enumerate(instances for images in pictures for instances in model.predict(images))
+        encoded = _ahead(pool, encode, found, 2 * _THREADS)
+        for part in tqdm(encoded, "evaluate", count, unit="img", disable=not show_progress):
+            results.extend(part)
     return results
 
 
-def _as_results(instances: Instances, image_id: int, category_of: Callable[[int], int | None]) -> list[dict[str, Any]]:
-    known = np.array([category_of(int(label)) is not None for label in instances.labels], np.bool_)
-    instances = instances.select(known)
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Value], items: Iterable[Item], most: int
+) -> Iterator[Value]:
+    """Yield `function` of each item in order, with at most so many items begun and not yet asked for."""
+    begun: deque[Future[Value]] = deque()
+    for item in items:
+        begun.append(pool.submit(function, item))
+        if len(begun) > most:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
+
+
+def _as_results(instances: Instances, image_id: int, category_of: dict[int, int]) -> list[dict[str, Any]]:
     return [
-        {
-            "image_id": image_id,
-            "category_id": category_of(int(label)),
-            "segmentation": code,
-            "score": float(score),
-            "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
-        }
-        for code, label, score, (left, top, right, bottom) in zip(
-            instances.rle(), instances.labels, instances.scores, instances.boxes, strict=True
+        {"image_id": image_id, "category_id": category_of[label], "segmentation": code, "score": score}
+        for code, label, score in zip(
+            instances.rle(), instances.labels.tolist(), instances.scores.tolist(), strict=True
         )
+        if label in category_of
     ]
 
 
-def coco_metrics(dataset: CocoDataset, results: list[dict[str, Any]], kind: str = "segm") -> dict[str, Any]:
-    """Return the twelve COCO figures, and AP and AP50 of each class, of predictions in COCO's results format.
+def shared_classes(model_classes: Sequence[str], dataset: CocoDataset) -> list[str]:
+    """Return the dataset's categories that the model knows, and say on standard error what is left out.
 
-    Args:
-        dataset: the ground truth.
-        results: as `predictions` returns them.
-        kind: "segm" for masks, "bbox" for boxes.
-
-    Returns:
-        `METRICS` in [0, 1] (-1 where there is no ground truth), and "classes": name -> {"AP", "AP50"}.
+    Raises:
+        DatasetError: they have no name in common.
     """
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(dataset.annotations_file))
-        if not results:
-            return {
-                **dict.fromkeys(METRICS, 0.0),
-                "classes": {name: {"AP": 0.0, "AP50": 0.0} for name in dataset.class_names},
-            }
-        evaluation = COCOeval(truth, truth.loadRes(results), kind)
-        evaluation.params.catIds = list(dataset.category_ids)
-        evaluation.params.imgIds = [image["id"] for image in dataset.images]
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    precision = evaluation.eval["precision"]  # (IoU thresholds, recalls, classes, areas, max detections)
-    classes = {
-        name: {"AP": _mean(precision[:, :, k, 0, -1]), "AP50": _mean(precision[0, :, k, 0, -1])}
-        for k, name in enumerate(dataset.class_names)
+    shared = [name for name in dataset.class_names if name in model_classes]
+    if not shared:
+        raise DatasetError(
+            f"the model and {dataset.annotations_file} have no class name in common: the model knows "
+            f"{_listed(model_classes)}, the file {_listed(dataset.class_names)}"
+        )
+    sides = {
+        "categories that the model does not know": [name for name in dataset.class_names if name not in shared],
+        "classes of the model that the file lacks": [name for name in model_classes if name not in shared],
     }
-    return {**dict(zip(METRICS, map(float, evaluation.stats), strict=True)), "classes": classes}
+    for what, names in sides.items():
+        if names:
+            print(f"left out: {len(names)} {what}: {_listed(names)}", file=sys.stderr)
+    return shared
 
 
-def _mean(precision: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    valid = precision[precision > -1]
-    return float(valid.mean()) if valid.size else -1.0
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def read_predictions(path: Path, dataset: CocoDataset) -> list[dict[str, Any]]:
+    """Read predictions in COCO's results format.
+
+    Raises:
+        DatasetError: the file cannot be read, is of another format, or is of other pictures.
+    """
+    try:
+        results = json.loads(path.read_text())
+    except OSError as error:
+        raise DatasetError(f"could not read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DatasetError(f"{path} is not JSON: {error}") from error
+    if not isinstance(results, list):
+        raise DatasetError(f"{path} must hold a list of predictions, got {type(results).__name__}")
+    image_ids = {image["id"] for image in dataset.images}
+    shape = next((key for key in ("segmentation", "bbox") if results and key in results[0]), "segmentation")
+    for number, result in enumerate(results):
+        lacking = [key for key in ("image_id", "category_id", "score", shape) if key not in result]
+        if lacking:
+            raise DatasetError(f"{path}: prediction {number} has no {', '.join(lacking)}")
+        if result["image_id"] not in image_ids:
+            raise DatasetError(
+                f"{path}: prediction {number} is of image {result['image_id']}, which {dataset.annotations_file} lacks"
+            )
+    return results
+
+
+def table(metrics: dict[str, dict[str, Any]]) -> str:
+    """Return the figures in percent, one row for masks, boxes, and the masks of each class."""
+    classes: dict[str, dict[str, float]] = metrics["masks"]["classes"]
+    rows = {"all masks": metrics["masks"], "all boxes": metrics["boxes"], **classes}
+    width = max(map(len, rows)) + 1
+    lines = [" " * width + "".join(f"{name:>7}" for name in METRICS)]
+    for title, figures in rows.items():
+        values = ("-" if figures[name] < 0 else f"{100 * figures[name]:.1f}" for name in METRICS)
+        lines.append(f"{title:<{width}}" + "".join(f"{value:>7}" for value in values))
+    return "\n".join(lines)
+
+
+def parse_arguments() -> argparse.ArgumentParser:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m solov2.evaluate",
+        description="Measure the COCO figures of a model's masks and of the boxes around them.",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", metavar="NAME_OR_FILE", help="a variant with its own weights, or a weights file")
+    what.add_argument(
+        "--from-predictions", type=Path, metavar="JSON", help="measure these, in COCO's results format, run no model"
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the pictures; needed with --model")
+    parser.add_argument("--annotations", type=Path, required=True, metavar="JSON", help="their COCO annotations")
+    parser.add_argument("--classes", metavar="A,B", help="categories to measure (default: all that the model knows)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16, float16 or auto, the fastest")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures at once (default: 1)")
+    parser.add_argument("--out", type=Path, metavar="JSON", help="write the figures there")
+    parser.add_argument("--predictions", type=Path, metavar="JSON", help="write the predictions there")
+    add_debug_flag(parser)
+    return parser
+
+
+def run_evaluation(options: argparse.Namespace) -> int:
+    """Do what the command line asks."""
+    if options.batch < 1:
+        raise SOLOv2Error(f"--batch must be at least 1, got {options.batch}")
+    if options.model and not options.images:
+        raise SOLOv2Error("--model needs --images DIR, the folder of the pictures")
+    dataset = CocoDataset(options.images or options.annotations.parent, options.annotations)
+    if options.classes:
+        dataset = dataset.with_classes(options.classes.split(","))
+    if options.from_predictions:
+        results = read_predictions(options.from_predictions, dataset)
+    else:
+        device = find_device(options.device)
+        model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
+        dataset = dataset.with_classes(shared_classes(model.class_names, dataset))
+        results = predictions(model, dataset, options.batch)
+    if options.predictions:
+        _write(options.predictions, results)
+    metrics = {"masks": coco_metrics(dataset, results), "boxes": coco_metrics(dataset, results, "bbox")}
+    print(table(metrics))
+    if options.out:
+        _write(options.out, metrics)
+    return 0
+
+
+def _write(path: Path, value: Any) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value))
+    except OSError as error:
+        raise SOLOv2Error(f"could not write {path}: {error.strerror}") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_command(parse_arguments(), run_evaluation, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -25,9 +25,10 @@ from solov2.coco import CocoDataset
 from solov2.config import VARIANTS, find_variant
 from solov2.engine import find_device, find_dtype
 from solov2.errors import SOLOv2Error
-from solov2.evaluate import coco_metrics, predictions
+from solov2.evaluate import predictions
 from solov2.initialise import load_backbone, load_initial_weights
 from solov2.losses import Losses
+from solov2.metrics import coco_metrics
 from solov2.model import SOLOv2
 from solov2.train_config import PRESETS, find_preset
 from solov2.training_run import Run, learning_rate, prepare_run, resume_run, save_run, training_step
