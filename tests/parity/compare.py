@@ -12,7 +12,9 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from solov2 import VARIANTS, Instances, SOLOv2
-from solov2.engine import find_device, find_dtype
+from solov2.decode import decode
+from solov2.engine import find_device, find_dtype, prepare
+from solov2.structures import HeadOutputs
 from tests.parity.recipe import make_picture, make_weights
 
 FOLDER = Path(__file__).parent
@@ -56,19 +58,21 @@ def compare(record: Path, device: str = "cpu", dtype: str = "float32") -> Differ
     expected: dict[str, Any] = dict(np.load(record))
     recipe = json.loads(str(expected["recipe"]))
     place = find_device(device)
-    model = build(recipe["model"], recipe["weight_seed"], recipe["cls_bias"]).to(place, find_dtype(dtype, place))
-    image = make_picture(*map(int, expected["size"]), recipe["image_seed"])
-    network = _network_difference(model, image, expected)
-    return _instance_difference(recipe["model"], network, model.predict(image), expected)
-
-
-def _network_difference(model: SOLOv2, image: Any, expected: dict[str, Any]) -> float:
+    model = build(recipe["model"], recipe["weight_seed"], recipe["cls_bias"])
+    model = prepare(model, place, find_dtype(dtype, place))
+    height, width = map(int, expected["size"])
+    image = make_picture(height, width, recipe["image_seed"])
     geometry = model.geometry(image)
     if geometry.resized_hw != tuple(expected["resized"]) or geometry.padded_hw != tuple(expected["padded"]):
         raise AssertionError(f"{geometry} is not the recorded {expected['resized']}, {expected['padded']}")
     batch = model.preprocess([image], geometry)
     pyramid = model.neck(model.backbone(batch))
-    outputs = model.mask_head(pyramid)
+    outputs: HeadOutputs = model.mask_head(pyramid)
+    network = _network_difference(batch, pyramid, outputs, expected)
+    return _instance_difference(recipe["model"], network, decode(outputs, geometry), expected)
+
+
+def _network_difference(batch: Tensor, pyramid: list[Tensor], outputs: HeadOutputs, expected: dict[str, Any]) -> float:
     tensors: dict[str, Tensor] = {"input": batch, "mask_features": outputs.mask_features}
     for i in range(5):
         tensors |= {f"fpn{i}": pyramid[i], f"cls{i}": outputs.category_logits[i], f"kernel{i}": outputs.kernels[i]}
@@ -81,9 +85,7 @@ def _difference(tensor: Tensor, expected: Any) -> float:
     return float(np.abs(picked.numpy() - expected).max() / max(np.abs(expected).max(), 1.0))
 
 
-def _instance_difference(
-    variant: str, network: float, instances: Instances, expected: dict[str, Any]
-) -> Difference:
+def _instance_difference(variant: str, network: float, instances: Instances, expected: dict[str, Any]) -> Difference:
     size = [int(side) for side in expected["size"]]
     codes = [{"size": size, "counts": str(code).encode()} for code in expected["rle"]]
     overlaps = coco_mask.iou(codes, instances.rle(), [False] * len(instances))  # (recorded, ours)

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ def _weight(name: str, shape: tuple[int, ...], seed: int, category_bias: float) 
     noise = generator.standard_normal(int(np.prod(shape))).astype(np.float32).reshape(shape)
     if len(shape) == 4:
         return np.asarray(noise * _gain(name) / np.sqrt(np.prod(shape[1:])), np.float32)
+    values: npt.NDArray[Any]
     match name.rsplit(".", 2):
         case [*_, "running_var"]:
             values = 0.5 + 0.5 * np.abs(noise)

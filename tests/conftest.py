@@ -1,0 +1,25 @@
+"""Skips what this machine cannot run, and fails it where the environment says that the machine must."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+import torch
+
+REQUIRABLE = ("cuda", "rtsp", "browser")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn the skip of a test with mark `x` into a failure under REQUIRE_X=1."""
+    report = yield
+    for mark in REQUIRABLE:
+        flag = f"REQUIRE_{mark.upper()}"
+        if report.skipped and item.get_closest_marker(mark) and os.environ.get(flag) == "1":
+            report.outcome, report.longrepr = "failed", f"skipped, but {flag}=1 forbids it: {report.longrepr}"
+    return report
