@@ -1,0 +1,131 @@
+"""From a name or a file to a model."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from solov2 import VARIANTS, CheckpointError, SOLOv2, UnknownNameError, load_model
+from solov2.checkpoint import save_checkpoint
+from tests.parity.compare import build
+from tests.parity.recipe import make_picture, make_weights
+
+PICTURE = make_picture(60, 96, 1)
+
+
+@pytest.fixture(scope="module")
+def made() -> SOLOv2:
+    """The network whose weights the files of these tests hold."""
+    return build("nano", 7, 0.0)
+
+
+@pytest.fixture(scope="module")
+def file(made: SOLOv2, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "made.safetensors"
+    save_checkpoint(path, made.state_dict(), "nano", ("person", "cat"))
+    return path
+
+
+def same_outputs(model: SOLOv2, made: SOLOv2) -> bool:
+    actual, expected = model.predict(PICTURE), made.predict(PICTURE)
+    return bool(np.allclose(actual.scores, expected.scores, atol=1e-4)) and bool(
+        (actual.labels == expected.labels).all()
+    )
+
+
+def test_a_name_and_a_file_make_a_model(made: SOLOv2, file: Path) -> None:
+    model = load_model("nano", file)
+    assert same_outputs(model, made)
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert model.class_names == ("person", "cat")
+    assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize("as_type", [str, Path])
+def test_a_file_alone_is_enough(made: SOLOv2, file: Path, as_type: Any) -> None:
+    model = load_model(as_type(file))
+    assert model.variant == VARIANTS["nano"]
+    assert same_outputs(model, made)
+
+
+def test_a_bare_state_dict_is_recognised_by_its_tensors(made: SOLOv2, tmp_path: Path) -> None:
+    torch.save(made.state_dict(), tmp_path / "bare.pth")
+    model = load_model(tmp_path / "bare.pth")
+    assert model.variant.name == "nano"
+    assert same_outputs(model, made)
+
+
+@pytest.mark.parametrize(("picture", "name"), [(data.astronaut, "person"), (data.chelsea, "cat")])
+def test_the_embedded_model_finds_a_person_and_a_cat(picture: Callable[[], Any], name: str) -> None:
+    model = load_model("nano")
+    found = model.predict(picture())
+    assert model.class_names[found.labels[0]] == name
+    assert found.scores[0] > 0.5
+    assert found.areas[0] > 0.2 * picture()[..., 0].size
+
+
+@pytest.mark.parametrize(
+    ("count", "stored", "expected"),
+    [
+        (3, ("square", "bar", "disc"), ("square", "bar", "disc")),
+        (3, None, ("class 0", "class 1", "class 2")),
+        (2, None, ("person", "cat")),
+    ],
+)
+def test_the_number_and_names_of_classes_are_the_files(
+    tmp_path: Path, count: int, stored: tuple[str, ...] | None, expected: tuple[str, ...]
+) -> None:
+    weights = SOLOv2(VARIANTS["nano"], [str(label) for label in range(count)]).state_dict()
+    content: dict[str, Any] = {"state_dict": weights, "meta": {"CLASSES": stored} if stored else {}}
+    torch.save(content, tmp_path / "three.pth")
+    for model in (load_model("nano", tmp_path / "three.pth"), load_model(tmp_path / "three.pth")):
+        assert model.class_names == expected
+        assert model.mask_head.conv_cls.out_channels == count
+
+
+def test_weights_of_another_variant_are_refused_with_their_likely_one(file: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"do not fit light-r18, they look like nano\. missing: \S+") as caught:
+        load_model("light-r18", file)
+    assert "\n" not in str(caught.value)
+
+
+def test_tensors_of_no_variant_are_refused(tmp_path: Path) -> None:
+    torch.save({"some.weight": torch.ones(3)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"is of no known variant: its 1 tensors, such as some\.weight"):
+        load_model(tmp_path / "other.pth")
+
+
+def test_an_unknown_name_is_answered_with_the_closest(file: Path) -> None:
+    message = r"^unknown variant 'light-r81'\. Did you mean 'light-r18'\? Known: nano, light-r18, "
+    with pytest.raises(UnknownNameError, match=message):
+        load_model("light-r81")
+    with pytest.raises(UnknownNameError, match=message):
+        load_model("light-r81", file)
+
+
+@pytest.mark.parametrize("path", ["gone.pth", "folder/gone"])
+def test_a_missing_file_is_called_missing(path: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"^no such weights file: {path}\."):
+        load_model(path)
+    with pytest.raises(CheckpointError, match=path):
+        load_model("nano", path)
+
+
+def test_bfloat16_finds_much_the_same(made: SOLOv2, file: Path) -> None:
+    model = load_model("nano", file, dtype=torch.bfloat16)
+    assert model.dtype == torch.bfloat16
+    found, expected = model.predict(PICTURE), made.predict(PICTURE)
+    assert found.masks.shape[1:] == PICTURE.shape[:2]
+    np.testing.assert_allclose(found.scores[:5], expected.scores[:5], atol=0.05)
+
+
+def test_a_longer_training_of_the_same_network_takes_its_weights(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        shapes = {name: tuple(tensor.shape) for name, tensor in SOLOv2(VARIANTS["r50"]).state_dict().items()}
+    torch.save(make_weights(shapes, 0, -4.0), tmp_path / "r50.pth")
+    assert load_model("r50-1x", tmp_path / "r50.pth").variant.name == "r50-1x"

@@ -1,0 +1,81 @@
+"""The worker: frames in, results out, controls read at each frame's start."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from app.frames import ControlPanel, Frame
+from app.segmenter import Segmenter
+from solov2 import SOLOv2
+from tests.parity.compare import build
+from tests.parity.recipe import make_picture
+
+
+@pytest.fixture(scope="module")
+def model() -> SOLOv2:
+    """A nano whose random weights find something everywhere."""
+    return build("nano", 7, 0.0)
+
+
+def frame(index: int, size_hw: tuple[int, int] = (60, 96)) -> Frame:
+    return Frame(make_picture(*size_hw, index), index * 40, Fraction(1, 1000), 0.0, "made", index)
+
+
+def test_results_come_one_by_one_in_order_with_their_frames(model: SOLOv2) -> None:
+    segmenter = Segmenter(model, ControlPanel())
+    frames = [frame(1), frame(2, (96, 60)), frame(3)]
+    asked = []
+
+    def ask() -> object:
+        for one in frames:
+            asked.append(one.index)
+            yield one
+
+    for count, result in enumerate(segmenter(ask()), 1):  # type: ignore[arg-type]
+        assert asked == [1, 2, 3][:count]
+        assert result.frame is frames[count - 1]
+        assert result.instances.geometry.image_hw == result.frame.image.shape[:2]
+    assert asked == [1, 2, 3]
+
+
+def test_instances_are_those_of_the_model_at_the_panels_threshold(model: SOLOv2) -> None:
+    panel = ControlPanel()
+    segmenter = Segmenter(model, panel)
+    everything = model.predict(frame(1).image)
+    for threshold in (0.0, 0.2, float(everything.scores[0]) - 1e-4, 1.0):
+        panel.update(score_threshold=threshold)
+        (result,) = segmenter([frame(1)])
+        expected = everything.scores[everything.scores >= threshold]
+        np.testing.assert_allclose(result.instances.scores, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [(None, {0, 1}), ({"cat"}, {1}), ({"person", "cat"}, {0, 1}), ({"dog"}, set()), (set(), set())],
+)
+def test_only_the_panels_classes_are_found(model: SOLOv2, classes: set[str] | None, labels: set[int]) -> None:
+    panel = ControlPanel()
+    panel.update(score_threshold=0.0, classes=None if classes is None else frozenset(classes))
+    (result,) = Segmenter(model, panel)([frame(1)])
+    assert set(result.instances.labels.tolist()) == labels
+
+
+def test_controls_are_read_anew_for_every_frame(model: SOLOv2) -> None:
+    panel = ControlPanel()
+    panel.update(score_threshold=0.05)
+    results = Segmenter(model, panel)([frame(1), frame(1)])
+    before = next(results)
+    panel.update(classes=frozenset({"person"}))
+    after = next(results)
+    assert set(before.instances.labels.tolist()) == {0, 1}
+    assert set(after.instances.labels.tolist()) == {0}
+
+
+def test_each_step_is_timed_and_the_classes_are_the_models(model: SOLOv2) -> None:
+    segmenter = Segmenter(model, ControlPanel())
+    segmenter.warm_up()
+    (result,) = segmenter([frame(1)])
+    assert list(result.steps_ms) == ["preprocess", "network", "decode"]
+    assert all(ms > 0 for ms in result.steps_ms.values())
+    assert segmenter.class_names == ("person", "cat")
