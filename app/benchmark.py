@@ -21,7 +21,7 @@ from app.segmenter import Segmenter
 from app.sources import find_source
 from app.stats import StreamStats
 from solov2 import SOLOv2, SOLOv2Error, load_model
-from solov2.cli import add_debug_flag, run_command
+from solov2.cli import CommandParser, add_debug_flag, run_command
 from solov2.config import find_variant
 from solov2.engine import find_device, find_dtype, prepare
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = argparse.ArgumentParser(prog="python -m app.benchmark", description=__doc__)
+    parser = CommandParser(prog="python -m app.benchmark", description=__doc__)
     add = parser.add_argument
     add("--source", default="demo", help="whose frames to use (%(default)s)")
     add("--model", default="nano", help="a variant's name or a weights file (%(default)s)")

@@ -1,11 +1,16 @@
 """`python -m app.webcam`: segment a camera, a stream, a video or pictures, in a window, into a file, or both."""
 
+import signal
+
+if __name__ == "__main__":  # Ctrl-C ends the imports, which take seconds, without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from app.errors import AppError, SinkError
@@ -21,7 +26,7 @@ from app.sinks.writable import check_writable
 from app.sources import PacedSource, find_source, list_cameras
 from app.stats import StatsSnapshot, StreamStats
 from solov2 import VARIANTS, SOLOv2Error, UnknownNameError, load_model
-from solov2.cli import EXIT_INTERRUPTED, add_debug_flag, run_command
+from solov2.cli import EXIT_INTERRUPTED, CommandParser, add_debug_flag, run_command
 from solov2.engine import find_device, find_dtype
 
 
@@ -32,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = argparse.ArgumentParser(prog="python -m app.webcam", description=__doc__)
+    parser = CommandParser(prog="python -m app.webcam", description=__doc__)
     add = parser.add_argument
     add("--source", default="0", help="camera number (0), video, picture, folder of pictures, address, or 'demo'")
     add("--model", default="nano", help=f"a weights file, or one of: {', '.join(VARIANTS)} (nano)")
@@ -76,7 +81,8 @@ def webcam(options: argparse.Namespace) -> int:
         try:
             run(source, segmenter, draw, sinks, panel, stats, options.max_frames)
         finally:
-            report(stats.snapshot(), options)
+            is_saved = options.save is not None and not isinstance(sys.exception(), SinkError)
+            report(stats.snapshot(), options.save if is_saved else None, options.stats_json)
     return EXIT_INTERRUPTED if interrupt.has_come else 0
 
 
@@ -126,43 +132,51 @@ def open_sinks(
         return sinks
     if not options.headless:
         print("no display found: going on without a window", file=sys.stderr)
-    if not source.is_live and sys.stderr.isatty():
+    if not source.is_live and sys.stderr is not None and sys.stderr.isatty():
         sinks.append(ProgressSink(min(filter(None, (source.frame_count, options.max_frames)), default=None)))
     return sinks
 
 
-def report(snapshot: StatsSnapshot, options: argparse.Namespace) -> None:
-    """Say what was done, on standard output and in the file for it."""
+def report(snapshot: StatsSnapshot, saved: Path | None, stats_json: Path | None) -> None:
+    """Say what was done, in `stats_json` and on standard output.
+
+    Raises:
+        SinkError: `stats_json` cannot be written.
+    """
+    if stats_json is not None:
+        try:
+            stats_json.write_text(json.dumps(snapshot.as_dict(), indent=2) + "\n")
+        except OSError as error:
+            raise SinkError(f"could not write {stats_json}: {error.strerror}") from error
     if snapshot.displayed:
         print(f"{snapshot.displayed} frames in {snapshot.seconds:.1f} s: {snapshot.mean_fps:.1f} frames per second")
         for cause, count in snapshot.dropped.items():
             print(f"dropped at {cause}: {count}")
-        if options.save is not None:
-            print(f"saved {options.save}")
-    if options.stats_json is not None:
-        try:
-            options.stats_json.write_text(json.dumps(snapshot.as_dict(), indent=2) + "\n")
-        except OSError as error:
-            raise SinkError(f"could not write {options.stats_json}: {error.strerror}") from error
+        if saved is not None:
+            print(f"saved {saved}")
 
 
 def _score(text: str) -> float:
-    score = float(text)
-    if not 0 <= score <= 1:
-        raise argparse.ArgumentTypeError(f"must be in [0, 1], got {text}")
-    return score
+    with suppress(ValueError):
+        score = float(text)
+        if 0 <= score <= 1:
+            return score
+    raise argparse.ArgumentTypeError(f"must be a number in [0, 1], got {text!r}")
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return count
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def _names(text: str) -> frozenset[str]:
-    return frozenset(name.strip() for name in text.split(",") if name.strip())
+    names = frozenset(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("must name at least one class, such as person,cat")
+    return names
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -1,13 +1,24 @@
 """What every command line of this project does alike: one line for a user's error, and exit codes for scripts."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from solov2.errors import SOLOv2Error
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_NO_READER = 141
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An `ArgumentParser` that answers a wrong option with one line, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is; exit with code 2."""
+        self.exit(EXIT_USER_ERROR, f"error: {message}. For help: {self.prog} --help\n")
 
 
 def add_debug_flag(parser: argparse.ArgumentParser) -> None:
@@ -30,14 +41,20 @@ def run_command(
         user_errors: the exceptions whose message is meant for the user. With `--debug` they keep their traceback.
 
     Returns:
-        The exit code: the command's own, 2 after a user's error, 130 after Ctrl-C.
+        The exit code: the command's own, 2 after a user's error, 130 after Ctrl-C, 141 if whoever read standard output
+        has gone, as `head` does.
     """
     options = parser.parse_args(argv)
     try:
-        return command(options)
+        code = command(options)
+        print(end="", flush=True)
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed at exit
+        return EXIT_NO_READER
     except user_errors as error:
         if options.debug:
             raise

@@ -24,7 +24,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from solov2.checkpoint import Checkpoint, fit_state_dict, read_checkpoint, recognise_variant, save_checkpoint
-from solov2.cli import add_debug_flag, run_command
+from solov2.cli import CommandParser, add_debug_flag, run_command
 from solov2.config import VARIANTS, find_variant
 from solov2.errors import CheckpointError, DownloadError
 from solov2.model import SOLOv2
@@ -200,7 +200,7 @@ def _cause(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m solov2.zoo", description="The weights that this project knows.")
+    parser = CommandParser(prog="python -m solov2.zoo", description="The weights that this project knows.")
     commands = parser.add_subparsers(dest="command", required=True)
     add_debug_flag(commands.add_parser("list", help="the variants, and which weights are here"))
     download = commands.add_parser("download", help="fetch the published weights of a variant, print their path")

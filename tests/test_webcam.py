@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +15,7 @@ import pytest
 from app import webcam
 from app.frames import ControlPanel, Frame, Result
 from app.pipeline import Picture
+from app.sinks.mp4 import Mp4Writer
 from app.sources import Camera
 from tests.fake_media import grey, write_video
 from tests.fake_model import FakeSegmenter, use_fake_model
@@ -90,10 +93,26 @@ def test_a_bad_option_is_one_line_before_the_model_is_loaded(
     assert loaded == []
 
 
-@pytest.mark.parametrize("options", [["--score", "2"], ["--score", "high"], ["--max-frames", "0"]])
-def test_a_number_out_of_range_is_refused(options: list[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--score", "1.5"], "argument --score: must be a number in [0, 1], got '1.5'"),
+        (["--score", "high"], "argument --score: must be a number in [0, 1], got 'high'"),
+        (["--score", "nan"], "argument --score: must be a number in [0, 1], got 'nan'"),
+        (["--max-frames", "0"], "argument --max-frames: must be a whole number of at least 1, got '0'"),
+        (["--max-frames", "-1"], "argument --max-frames: must be a whole number of at least 1, got '-1'"),
+        (["--max-frames", "2.5"], "argument --max-frames: must be a whole number of at least 1, got '2.5'"),
+        (["--classes", " ,"], "argument --classes: must name at least one class, such as person,cat"),
+        (["--loud"], "unrecognized arguments: --loud"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_in_one_line(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
         webcam.main(["--source", "demo", *options])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}. For help: python -m app.webcam --help\n"
 
 
 def test_an_unknown_class_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,6 +159,77 @@ def test_a_signal_ends_the_run_with_a_whole_file(
     assert f"saved {saved}" in capsys.readouterr().out
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert {thread.name for thread in threading.enumerate()} & {"capture", "segment", "draw", "encode"} == set()
+
+
+def test_ctrl_c_while_the_model_is_loaded_is_one_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load_model(name: str, **options: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(webcam, "load_model", load_model)
+    assert webcam.main(["--source", "demo", "--headless"]) == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_a_second_ctrl_c_does_not_wait_and_leaves_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt_twice(frame: Frame) -> None:
+        if frame.index == 10:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.3)
+
+    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(interrupt_twice))
+    saved = tmp_path / "out.mp4"
+    clip = write_video(tmp_path / "clip.mp4", [grey(0)] * 300)
+    assert webcam.main(["--source", str(clip), "--headless", "--save", str(saved)]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert 1 <= len(timestamps(saved)) <= 10
+
+
+def test_ctrl_c_during_the_imports_ends_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    command = [sys.executable, "-m", "app.webcam", "--source", "demo"]
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    environment = os.environ | {"PYTHONPATH": path}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=10) == (b"", b"")
+    assert process.returncode == -signal.SIGINT
+
+
+def test_a_reader_that_has_gone_ends_the_run_quietly(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert webcam.main(["--source", str(clip), "--headless"]) == 141
+
+
+def test_closed_standard_streams_are_no_trouble(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert webcam.main(["--source", str(clip), "--save", str(tmp_path / "out.mp4")]) == 0
+    assert len(timestamps(tmp_path / "out.mp4")) == 20
+
+
+def test_a_full_disk_is_one_line_and_what_was_saved_is_not_praised(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(self: Mp4Writer, picture: Picture, pts: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Mp4Writer, "add", fail)
+    saved = tmp_path / "out.mp4"
+    assert webcam.main(["--source", str(clip), "--headless", "--save", str(saved)]) == 2
+    told = capsys.readouterr()
+    assert "saved" not in told.out
+    assert told.err.startswith(f"error: could not write {saved}: No space left on device. ")
+    assert told.err.count("\n") == 1
 
 
 class FakeWindow:
