@@ -138,7 +138,11 @@ def mask_of(segmentation: Any, size: Size) -> npt.NDArray[np.uint8]:
     Raises:
         DatasetError: it is none of these.
     """
-    return np.asarray(coco_mask.decode(mask_code(segmentation, size)), np.uint8)
+    code = mask_code(segmentation, size)
+    try:
+        return np.asarray(coco_mask.decode(code), np.uint8)
+    except (TypeError, ValueError) as error:
+        raise _not_a_segmentation(segmentation, error) from error
 
 
 def mask_code(segmentation: Any, size: Size) -> dict[str, Any]:
@@ -157,7 +161,11 @@ def mask_code(segmentation: Any, size: Size) -> dict[str, Any]:
             code = segmentation
         return dict(code)
     except (TypeError, KeyError, IndexError, ValueError) as error:
-        raise DatasetError(f"not a COCO segmentation: {str(segmentation)[:60]} ({error})") from error
+        raise _not_a_segmentation(segmentation, error) from error
+
+
+def _not_a_segmentation(segmentation: Any, error: Exception) -> DatasetError:
+    return DatasetError(f"not a COCO segmentation: {str(segmentation)[:60]} ({error})")
 
 
 def read_coco(path: Path) -> Content:
