@@ -253,6 +253,18 @@ except SinkError as error:
 """
 
 
+@pytest.mark.parametrize("missing_bytes", [1, 40, 30_000])
+def test_a_disk_that_is_full_at_the_very_end_is_reported(tmp_path: Path, missing_bytes: int) -> None:
+    path = tmp_path / "out.mp4"
+    keep_fragments = "from app.sinks import mp4\nmp4._rewrite = print\n"
+    subprocess.run([sys.executable, "-c", keep_fragments + WRITE_NOISE, path, "10"], cwd=ROOT, check=True, timeout=60)
+    limit = path.stat().st_size - missing_bytes
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n" + WRITE_NOISE
+    done = subprocess.run([sys.executable, "-c", limited, path, "10"], cwd=ROOT, stderr=subprocess.PIPE, timeout=60)
+    assert b"its end could not be written; the disk may be full. What" in done.stderr
+    assert len(times(path)) == 10 if missing_bytes < 1000 else 0 < len(times(path)) < 10
+
+
 def test_a_full_disk_leaves_what_was_written_playable(tmp_path: Path) -> None:
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))\n" + WRITE_NOISE
     path = tmp_path / "out.mp4"
@@ -264,6 +276,15 @@ def test_a_full_disk_leaves_what_was_written_playable(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert times(path) == [Fraction(pts, 30) for pts in range(len(times(path)))]
     assert len(times(path)) > 20
+
+
+def test_a_slow_stream_is_safe_on_the_disk_within_seconds(tmp_path: Path) -> None:
+    writer = Mp4Writer(tmp_path / "out.mp4", (48, 64), Fraction(1, 1000), frame_rate=Fraction(30))
+    for index in range(40):
+        writer.add(shade(5 * index), pts=500 * index)
+    assert len(times(tmp_path / "out.mp4")) >= 25
+    writer.close()
+    assert times(tmp_path / "out.mp4") == [Fraction(index, 2) for index in range(40)]
 
 
 def test_a_killed_process_leaves_what_was_written_playable(tmp_path: Path) -> None:

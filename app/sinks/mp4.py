@@ -1,6 +1,7 @@
 """An H.264 MP4 that is playable at every moment of its making."""
 
 import contextlib
+import errno
 import os
 import struct
 from fractions import Fraction
@@ -23,6 +24,7 @@ MILLISECOND = Fraction(1, 1000)
 FALLBACK_RATE = Fraction(30)  # for the key frames' distance and the last frame's duration alone, never for a timestamp
 FRAGMENTED = {
     "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont",  # discont: keep the first timestamp
+    "frag_duration": "1000000",  # us: where key frames are rare, as the nominal rate may be far too high
     "avoid_negative_ts": "make_non_negative",
     "flush_packets": "1",
 }
@@ -37,8 +39,9 @@ CODING = {
 class Mp4Writer:
     """Encodes pictures into `path`, each with the timestamp it came with.
 
-    While it runs the file is a fragmented MP4: whatever ends the process, all but the last two seconds or so can be
-    played. `close` then rewrites it, without encoding again, as a plain MP4 that plays before it is wholly loaded.
+    While it runs the file is a fragmented MP4: whatever ends the process, all but the last second and the dozen
+    pictures that the encoder holds can be played. `close` then rewrites it, without encoding again, as a plain MP4 that
+    plays before it is wholly loaded.
 
     A timestamp that does not come after the one before it is moved to one tick after that; where the clock jumps back
     by more than a second, it goes on from there. A clock that starts before zero starts at zero.
@@ -88,7 +91,11 @@ class Mp4Writer:
         self._mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Write what the encoder still holds and turn the file into a plain MP4; if that fails, it stays fragmented."""
+        """Write what the encoder still holds and turn the file into a plain MP4; if that fails, it stays fragmented.
+
+        Raises:
+            OSError, av.FFmpegError: the end of the file could not be written.
+        """
         try:
             self._mux(self._stream.encode(None))
             if self._held is not None:
@@ -96,6 +103,7 @@ class Mp4Writer:
                 self._container.mux(self._held)
         finally:
             self._container.close()
+        _check_whole(self.path, last_box=b"mfra")
         with contextlib.suppress(OSError, av.FFmpegError):
             _rewrite(self.path)
 
@@ -147,25 +155,38 @@ def _rewrite(path: Path) -> None:
                     if packet.dts is not None:
                         packet.stream = stream
                         target.mux(packet)
+        _check_whole(finished, last_box=b"mdat")
         finished.replace(path)
     finally:
         finished.unlink(missing_ok=True)
 
 
+def _check_whole(path: Path, last_box: bytes) -> None:
+    """Raise OSError unless `path` ends with a whole `last_box`: when the last write fails, FFmpeg does not tell."""
+    boxes = _whole_boxes(path)
+    if not boxes or boxes[-1] != (last_box, path.stat().st_size):
+        raise OSError(errno.EIO, "its end could not be written; the disk may be full")
+
+
 def _drop_cut_fragment(path: Path) -> None:
-    """Cut `path` off behind its last whole fragment. An MP4 is a row of boxes: four bytes of length, four of name."""
+    """Cut `path` off behind its last whole fragment."""
+    os.truncate(path, max((end for name, end in _whole_boxes(path) if name in (b"moov", b"mdat")), default=0))
+
+
+def _whole_boxes(path: Path) -> list[tuple[bytes, int]]:
+    """Name and end of the boxes in the row that an MP4 is, but not of a cut one: four bytes of length, four of name."""
     size = path.stat().st_size
-    with path.open("r+b") as file:
-        end = whole = 0
+    boxes: list[tuple[bytes, int]] = []
+    end = 0
+    with path.open("rb") as file:
         while len(header := file.read(8)) == 8:
             length, name = struct.unpack(">I4s", header)
             end += length
             if length < len(header) or end > size:
                 break
-            if name in (b"moov", b"mdat"):
-                whole = end
+            boxes.append((name, end))
             file.seek(end)
-        file.truncate(whole)
+    return boxes
 
 
 def _letterbox(picture: Picture, size_hw: tuple[int, int]) -> Picture:
