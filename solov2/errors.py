@@ -24,8 +24,8 @@ class UnknownNameError(SOLOv2Error, ValueError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Say which `kind` of name was wrong, the closest known one, and all of them."""
         names = list(known)
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        close = min(difflib.get_close_matches(name, names), key=lambda known: abs(len(known) - len(name)), default=None)
+        hint = f" Did you mean {close!r}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")
 
 
