@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 from solov2.augment import View, show
 from solov2.coco import CocoDataset
 from solov2.config import PIXEL_MEAN, Variant
+from solov2.errors import DatasetError
 from solov2.image import Geometry, Size
+from solov2.processes import ALONE, Processes
 from solov2.targets import GroundTruth, Targets, assign
 from solov2.train_config import TrainConfig
 
@@ -62,10 +65,11 @@ class TrainingViews(Dataset[tuple[Tensor, GroundTruth]]):
 
 
 class _Requests:
-    """The batches of one epoch, from `first_step` on."""
+    """This process's share of the batches of one epoch, from `first_step` on."""
 
-    def __init__(self, size: int, config: TrainConfig, epoch: int, first_step: int) -> None:
-        self.batches = list(_epoch_requests(size, config, epoch))[first_step:]
+    def __init__(self, size: int, config: TrainConfig, epoch: int, first_step: int, processes: Processes) -> None:
+        batches = list(_epoch_requests(size, config, epoch))[first_step:]
+        self.batches = [batch[processes.rank :: processes.count] for batch in batches]
 
     def __iter__(self) -> Iterator[list[Request]]:
         return iter(self.batches)
@@ -76,33 +80,49 @@ class _Requests:
 
 def _epoch_requests(size: int, config: TrainConfig, epoch: int) -> Iterator[list[Request]]:
     rng = np.random.default_rng((config.seed, epoch))
-    order = rng.permutation(size)
-    for start in range(0, max(size - config.batch_size + 1, 1), config.batch_size):
+    order = rng.permutation(size * config.repeats) % size
+    for start in range(0, steps_per_epoch(size, config) * config.batch_size, config.batch_size):
         canvas = config.canvases[rng.integers(len(config.canvases))] if config.canvases else None
         yield [(int(index), canvas, int(rng.integers(2**31))) for index in order[start : start + config.batch_size]]
 
 
 def steps_per_epoch(size: int, config: TrainConfig) -> int:
     """Return the number of batches of `size` pictures; a last incomplete one is left out, unless it is the only one."""
-    return max(size // config.batch_size, 1)
+    return max(size * config.repeats // config.batch_size, 1)
 
 
 def training_batches(
-    dataset: CocoDataset, variant: Variant, config: TrainConfig, epoch: int, first_step: int, workers: int
-) -> DataLoader[tuple[Tensor, GroundTruth]]:
-    """Return the batches of `epoch` from its step `first_step` on; iterating yields `Batch`."""
+    dataset: CocoDataset,
+    variant: Variant,
+    config: TrainConfig,
+    epoch: int,
+    first_step: int = 0,
+    workers: int = 0,
+    processes: Processes = ALONE,
+) -> Iterator[Batch]:
+    """Yield this process's share of the batches of `epoch` from its step `first_step` on.
+
+    Raises:
+        DatasetError: a picture cannot be read, or its annotations are broken.
+    """
     background = len(dataset.class_names)
 
     def collate(samples: Sequence[tuple[Tensor, GroundTruth]]) -> Batch:
         return collate_batch(samples, variant, background)
 
-    return DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         TrainingViews(dataset, variant, config),
-        batch_sampler=_Requests(len(dataset), config, epoch, first_step),
+        batch_sampler=_Requests(len(dataset), config, epoch, first_step, processes),
         num_workers=workers,
         collate_fn=collate,
         multiprocessing_context="fork" if workers else None,
     )
+    try:
+        yield from loader
+    except DatasetError as error:
+        # From a worker process it comes with the text of its traceback, of which the message is the last line.
+        message = str(error).splitlines()[-1].removeprefix(f"{DatasetError.__module__}.{DatasetError.__name__}: ")
+        raise DatasetError(message) from error
 
 
 def collate_batch(samples: Sequence[tuple[Tensor, GroundTruth]], variant: Variant, background: int) -> Batch:

@@ -58,19 +58,27 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return (alpha * wrongness**FOCAL_GAMMA * entropy).sum()
 
 
-def losses(outputs: HeadOutputs, targets: Sequence[Targets]) -> Losses:
+def count_positives(targets: Sequence[Targets], background: int) -> Tensor:
+    """Return the number of distinct positive cells of a batch."""
+    return torch.stack([(target.labels != background).sum() for target in targets]).sum()
+
+
+def losses(outputs: HeadOutputs, targets: Sequence[Targets], positives: Tensor | None = None) -> Losses:
     """Return the losses of a batch in float32.
 
     Args:
         outputs: of B images.
         targets: of each of them, on the same device.
+        positives: what `count_positives` gives for the whole batch, where these are only a part of it, so that the
+            losses of the parts add up to that of the batch. None: these are all.
     """
     logits = _flatten(outputs.category_logits)  # (B, cells, C)
     kernels = _flatten(outputs.kernels)  # (B, cells, D)
     features = outputs.mask_features.float().flatten(2)  # (B, E, h*w)
     background = logits.shape[2]
     labels = torch.stack([target.labels for target in targets])  # (B, cells)
-    positives = (labels != background).sum()
+    if positives is None:
+        positives = count_positives(targets, background)
 
     mask_loss = kernels.sum() * 0 + features.sum() * 0  # keeps every parameter in the graph where nothing is positive
     for image_kernels, image_features, target in zip(kernels, features, targets, strict=True):

@@ -14,24 +14,33 @@ from torch import nn
 
 from solov2.batches import Batch
 from solov2.config import PIXEL_MEAN, PIXEL_STD
-from solov2.errors import CheckpointError
-from solov2.losses import Losses, losses
+from solov2.errors import CheckpointError, SOLOv2Error
+from solov2.losses import Losses, count_positives, losses
 from solov2.model import SOLOv2
+from solov2.processes import ALONE, Processes
 from solov2.train_config import TrainConfig
 
 
 @dataclass
 class Run:
-    """A training under way: what `last.pt` holds."""
+    """A training under way: what `last.pt` holds, and how it is executed.
+
+    Attributes:
+        config, model, averaged, optimizer, scaler, step, best_ap, trained_seconds: are saved and resumed.
+        network: runs `model` forward; with several processes it adds up their gradients too.
+        processes: those that train together.
+    """
 
     config: TrainConfig
     model: SOLOv2
+    network: nn.Module
     averaged: SOLOv2
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     step: int = 0
     best_ap: float = -1.0
     trained_seconds: float = 0.0
+    processes: Processes = ALONE
 
 
 def learning_rate(config: TrainConfig, step: int, steps_in_epoch: int) -> float:
@@ -64,7 +73,13 @@ def make_optimizer(model: SOLOv2, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tuple[Losses, float]:
-    """Take one step; return its losses and the gradient's norm before clipping."""
+    """Take one step; return the losses of the whole batch and the gradient's norm before clipping.
+
+    With N processes `batch` is this one's part. The losses are divided by the positive cells of all parts, and their
+    gradients summed: the step is the same as that of one process with the whole batch, as long as all pictures have
+    the same size. (Where they differ, each process pads its part to its own largest picture. The reference divides by
+    each process's own positive cells, so that its steps depend on N.)
+    """
     device = run.model.device
     for group in run.optimizer.param_groups:
         group["lr"] = group["full_lr"] * rate
@@ -72,17 +87,19 @@ def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tu
     mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (PIXEL_MEAN, PIXEL_STD))
     images = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext():
-        outputs = run.model(images)
-    step_losses = losses(outputs, [target.to(device) for target in batch.targets])
+        outputs = run.network(images)
+    targets = [target.to(device) for target in batch.targets]
+    positives = run.processes.total(count_positives(targets, len(run.model.class_names)))
+    part = losses(outputs, targets, positives)
     run.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(run.scaler.scale(step_losses.total))
+    torch.autograd.backward(run.scaler.scale(part.total * run.processes.count))  # gradients are averaged over processes
     run.scaler.unscale_(run.optimizer)
     norm = float(nn.utils.clip_grad_norm_(run.model.parameters(), run.config.clip_norm))
     run.scaler.step(run.optimizer)
     run.scaler.update()
     run.step += 1
     update_average(run)
-    return step_losses, norm
+    return Losses(run.processes.total(part.mask.detach()), run.processes.total(part.category.detach())), norm
 
 
 @torch.no_grad()
@@ -93,17 +110,24 @@ def update_average(run: Run) -> None:
         averaged.lerp_(trained, 1 - decay)
 
 
-def prepare_run(config: TrainConfig, model: SOLOv2, device: torch.device, dtype: torch.dtype) -> Run:
+def prepare_run(
+    config: TrainConfig, model: SOLOv2, device: torch.device, dtype: torch.dtype, processes: Processes = ALONE
+) -> Run:
     """Return a run at step 0 that trains `model` from the weights that it has."""
     model = model.to(device).to(memory_format=torch.channels_last).train()
     model.backbone.freeze()
     averaged = deepcopy(model).eval().requires_grad_(False)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    return Run(config, model, averaged, make_optimizer(model, config), scaler)
+    optimizer = make_optimizer(model, config)
+    return Run(config, model, processes.connect(model), averaged, optimizer, scaler, processes=processes)
 
 
 def save_run(run: Run, path: Path) -> None:
-    """Write everything needed to go on, beside `path` first, so that a cut leaves the older file whole."""
+    """Write everything needed to go on, beside `path` first, so that a cut leaves the older file whole.
+
+    Raises:
+        SOLOv2Error: the file cannot be written.
+    """
     state = {
         "config": asdict(run.config),
         "class_names": list(run.model.class_names),
@@ -116,8 +140,12 @@ def save_run(run: Run, path: Path) -> None:
         "trained_seconds": run.trained_seconds,
     }
     partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    try:
+        torch.save(state, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk by the latter
+        partial.unlink(missing_ok=True)
+        raise SOLOv2Error(f"could not write {path}: {str(error).splitlines()[0]}") from error
 
 
 def resume_run(run: Run, path: Path) -> None:
@@ -129,9 +157,10 @@ def resume_run(run: Run, path: Path) -> None:
     try:
         state = torch.load(path, map_location=run.model.device, weights_only=True)
     except Exception as error:
-        raise CheckpointError(f"could not read {path}: {error}. Delete it to start afresh") from error
+        raise CheckpointError(f"{path} is damaged, or no saved run. Delete it to start afresh") from error
     saved, wanted = _plain(state["config"]), _plain(asdict(run.config))
-    different = [f"{key} {saved.get(key)} there, {wanted[key]} here" for key in wanted if saved.get(key) != wanted[key]]
+    saved = wanted | saved  # settings that are younger than the file had no other value
+    different = [f"{key} {saved[key]} there, {wanted[key]} here" for key in wanted if saved[key] != wanted[key]]
     if tuple(state["class_names"]) != run.model.class_names:
         different.append(f"classes {state['class_names']} there, {list(run.model.class_names)} here")
     if different:
