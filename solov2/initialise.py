@@ -57,7 +57,7 @@ def load_initial_weights(model: SOLOv2, path: Path) -> None:
     for name in ("mask_head.conv_cls.weight", "mask_head.conv_cls.bias"):
         own = model.state_dict()[name].clone()
         theirs = state_dict.get(name)
-        if theirs is not None:
+        if theirs is not None and theirs.shape[1:] == own.shape[1:]:
             for label, class_name in enumerate(model.class_names):
                 if class_name in (checkpoint.class_names or ()):
                     own[label] = theirs[(checkpoint.class_names or ()).index(class_name)]

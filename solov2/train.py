@@ -1,17 +1,18 @@
-"""Train any variant on COCO-format data: `python -m solov2.train --help`.
+"""Train any variant on one's own labelled pictures or on COCO-format data: `python -m solov2.train --help`.
 
 A run lives in one folder: `log.jsonl` (a line per logged step and per validation), `last.pt` (everything needed to go
-on), `best.safetensors` (the averaged weights with the best validation AP). The same command continues a run that was
-cut off.
+on), `best.safetensors` (the averaged weights with the best validation AP), `pictures/` (what was found on some
+validation pictures after each epoch), `report.html` (all of it on one page). The same command continues a run that was
+cut off. `torchrun --nproc-per-node N -m solov2.train ...` trains on N GPUs.
 """
 
 import argparse
 import json
 import math
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,62 +23,67 @@ from solov2.batches import Batch, steps_per_epoch, training_batches
 from solov2.checkpoint import save_checkpoint
 from solov2.cli import add_debug_flag, run_command
 from solov2.coco import CocoDataset
-from solov2.config import VARIANTS, find_variant
-from solov2.engine import find_device, find_dtype
+from solov2.config import VARIANTS
+from solov2.engine import find_dtype
 from solov2.errors import SOLOv2Error
 from solov2.evaluate import predictions
-from solov2.initialise import load_backbone, load_initial_weights
 from solov2.losses import Losses
 from solov2.metrics import coco_metrics
-from solov2.model import SOLOv2
-from solov2.train_config import PRESETS, find_preset
-from solov2.training_run import Run, learning_rate, prepare_run, resume_run, save_run, training_step
+from solov2.previews import write_previews
+from solov2.processes import joined_processes
+from solov2.report import write_report
+from solov2.train_config import PRESETS, published_ap
+from solov2.training_run import Run, learning_rate, save_run, training_step
+from solov2.training_setup import Data, choose_config, open_data, start_run
 
 LOG_EVERY_STEPS = 20
 SAVE_EVERY_SECONDS = 60.0
 
 
 class Log:
-    """`log.jsonl`: one JSON object a line, flushed as it is written."""
+    """`log.jsonl`: one JSON object a line, complete at every moment."""
 
     def __init__(self, path: Path) -> None:
-        """Append to `path`."""
-        self._file = path.open("a")
+        """Append to `path`, which is made."""
+        self._path = path
+        path.touch()
 
     def write(self, **values: Any) -> None:
         """Append one line."""
-        self._file.write(json.dumps(values) + "\n")
-        self._file.flush()
+        with self._path.open("a") as file:
+            file.write(json.dumps(values) + "\n")
 
 
-def train(
-    run: Run, data: CocoDataset, validation: CocoDataset | None, out: Path, dtype: torch.dtype, workers: int
-) -> None:
+def train(run: Run, data: Data, out: Path, dtype: torch.dtype, workers: int) -> None:
     """Train from `run.step` to the end, validating after every epoch.
 
     Args:
         run: fresh or resumed.
-        data: to train on.
-        validation: to measure AP on; None exports the averaged weights unmeasured.
+        data: to train on and to measure AP on; without the latter, the averaged weights are exported unmeasured.
         out: the run's folder.
         dtype: of the forward pass; weights and losses stay in float32.
         workers: processes that prepare the pictures.
 
     Raises:
-        SOLOv2Error: the loss is no longer a number; names the steps between which that happened.
+        SOLOv2Error: the loss is no longer a number; names the step.
     """
     log = Log(out / "log.jsonl")
-    per_epoch = steps_per_epoch(len(data), run.config)
+    is_first = run.processes.is_first
+    if run.step == 0 and is_first and data.validation:
+        write_previews(run.averaged, data.validation, out / "pictures", 0)
+    per_epoch = steps_per_epoch(len(data.train), run.config)
     for epoch in range(run.step // per_epoch, run.config.epochs):
         first = run.step - epoch * per_epoch
-        loader = training_batches(data, run.model.variant, run.config, epoch, first, workers)
-        bar = tqdm(loader, f"epoch {epoch + 1}/{run.config.epochs}", per_epoch, initial=first, unit="step")
+        loader = training_batches(data.train, run.model.variant, run.config, epoch, first, workers, run.processes)
+        title = f"epoch {epoch + 1}/{run.config.epochs}"
+        bar = tqdm(loader, title, per_epoch, initial=first, unit="step", disable=not is_first)
         for step_losses, norm in _steps(run, bar, out, dtype, per_epoch):
             bar.set_postfix(mask=f"{step_losses.mask:.3f}", category=f"{step_losses.category:.3f}")
-            if run.step % LOG_EVERY_STEPS == 0:
+            if is_first and run.step % LOG_EVERY_STEPS == 0:
                 _log_step(log, run, step_losses, norm, per_epoch)
-        _validate(run, validation, out, log, epoch)
-        save_run(run, out / "last.pt")
+        if is_first:
+            _validate(run, data.validation, out, log, epoch)
+            save_run(run, out / "last.pt")
 
 
 def _steps(
@@ -86,27 +92,27 @@ def _steps(
     saved_at = begun_at = time.monotonic()
     for batch in batches:
         rate = learning_rate(run.config, run.step, per_epoch)
-        yield training_step(run, batch, dtype, rate)
+        step_losses, norm = training_step(run, batch, dtype, rate)
+        if not math.isfinite(step_losses.total):
+            raise SOLOv2Error(
+                f"the loss stopped being a number at step {run.step}. Lower --learning-rate, or use --dtype float32"
+            )
+        yield step_losses, norm
         now = time.monotonic()
         run.trained_seconds += now - begun_at
         begun_at = now
-        if now - saved_at > SAVE_EVERY_SECONDS:
+        is_last = run.step % per_epoch == 0  # saved after the validation, which a cut must not skip
+        if run.processes.is_first and now - saved_at > SAVE_EVERY_SECONDS and not is_last:
             save_run(run, out / "last.pt")
             saved_at = now
 
 
 def _log_step(log: Log, run: Run, step_losses: Losses, norm: float, per_epoch: int) -> None:
-    mask, category = float(step_losses.mask), float(step_losses.category)
-    if not math.isfinite(mask + category):
-        raise SOLOv2Error(
-            f"the loss stopped being a number between steps {run.step - LOG_EVERY_STEPS} and {run.step}. "
-            "Lower --learning-rate, or use --dtype float32"
-        )
     log.write(
         step=run.step,
         epoch=round(run.step / per_epoch, 3),
-        mask_loss=mask,
-        category_loss=category,
+        mask_loss=float(step_losses.mask),
+        category_loss=float(step_losses.category),
         gradient_norm=norm,
         learning_rate=run.optimizer.param_groups[-1]["lr"],
         seconds=round(run.trained_seconds, 1),
@@ -122,8 +128,9 @@ def _validate(run: Run, validation: CocoDataset | None, out: Path, log: Log, epo
         tqdm.write(
             f"epoch {epoch + 1}: mask AP {metrics['AP']:.3f}, AP50 {metrics['AP50']:.3f} ({by_class})", sys.stderr
         )
+        write_previews(run.averaged, validation, out / "pictures", epoch + 1)
         ap = metrics["AP"]
-    if validation is None or ap > run.best_ap:
+    if ap >= run.best_ap:
         run.best_ap = ap
         metadata = {"epoch": epoch + 1, "mask_ap": round(ap, 4)} if validation else {"epoch": epoch + 1}
         model = run.averaged
@@ -132,10 +139,18 @@ def _validate(run: Run, validation: CocoDataset | None, out: Path, log: Log, epo
 
 def parse_arguments() -> argparse.ArgumentParser:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(prog="python -m solov2.train", description="Train a variant on COCO-format data.")
+    parser = argparse.ArgumentParser(
+        prog="python -m solov2.train",
+        description="Train on a folder of your own labelled pictures (--data), or on COCO-format data.",
+        epilog="The published schedules, and the mask AP on COCO val2017 that they should reach:\n" + published_ap(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     data = parser.add_argument_group("data")
-    data.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the training pictures")
-    data.add_argument("--annotations", type=Path, required=True, metavar="JSON", help="their COCO annotations")
+    data.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="labelled pictures in COCO's, YOLO-seg's or LabelMe's layout"
+    )
+    data.add_argument("--images", type=Path, metavar="DIR", help="instead: folder of the training pictures")
+    data.add_argument("--annotations", type=Path, metavar="JSON", help="their COCO annotations")
     data.add_argument(
         "--val-images", type=Path, metavar="DIR", help="folder of the validation pictures (default: --images)"
     )
@@ -144,23 +159,28 @@ def parse_arguments() -> argparse.ArgumentParser:
     )
     data.add_argument("--classes", metavar="A,B", help="categories to learn, in this order (default: all, by id)")
     run = parser.add_argument_group("run")
-    run.add_argument("--preset", default="nano", help=f"one of {', '.join(PRESETS)} (default: nano)")
-    run.add_argument("--variant", help=f"another network than the preset's: one of {', '.join(VARIANTS)}")
+    run.add_argument("--preset", help=f"one of {', '.join(PRESETS)} (default: the variant's)")
+    run.add_argument("--variant", help=f"one of {', '.join(VARIANTS)} (default: the preset's, else nano)")
     run.add_argument(
         "--out",
         type=Path,
         default=Path("runs/train"),
         metavar="DIR",
-        help="the run's folder; continues one that is there",
+        help="the run's folder; continues one that is there (default: runs/train)",
+    )
+    run.add_argument(
+        "--init",
+        metavar="FILE_OR_NAME",
+        help="start from these weights, with whatever classes, or from a variant's own (default with --data)",
     )
     run.add_argument(
         "--backbone",
+        type=Path,
         metavar="FILE",
-        help="backbone weights with torchvision's names (default: torchvision's ImageNet weights)",
+        help="start from backbone weights with torchvision's names (default: torchvision's ImageNet weights)",
     )
-    run.add_argument("--init", metavar="FILE", help="start from these weights of the same variant (any classes)")
-    run.add_argument("--epochs", type=int)
-    run.add_argument("--batch-size", type=int)
+    run.add_argument("--epochs", type=int, help="with --data, these and the next two follow from the set's size")
+    run.add_argument("--batch-size", type=int, help="of all processes together")
     run.add_argument("--learning-rate", type=float)
     run.add_argument("--seed", type=int)
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -172,42 +192,30 @@ def parse_arguments() -> argparse.ArgumentParser:
 
 def run_training(options: argparse.Namespace) -> int:
     """Do what the command line asks."""
-    overrides = {
-        name: getattr(options, name)
-        for name in ("variant", "epochs", "batch_size", "learning_rate", "seed")
-        if getattr(options, name) is not None
-    }
-    try:
-        config = replace(find_preset(options.preset), **overrides)
-    except ValueError as error:
-        raise SOLOv2Error(str(error)) from error
-    variant = find_variant(config.variant)
-    device = find_device(options.device)
-    dtype = find_dtype("bfloat16" if options.dtype == "auto" and device.type == "cuda" else options.dtype, device)
-    classes = options.classes.split(",") if options.classes else None
-    data = CocoDataset(options.images, options.annotations, classes)
-    validation = None
-    if options.val_annotations:
-        validation = CocoDataset(options.val_images or options.images, options.val_annotations, data.class_names)
-
-    torch.manual_seed(config.seed)
-    model = SOLOv2(variant, data.class_names)
-    model.mask_head.initialise()
-    options.out.mkdir(parents=True, exist_ok=True)
-    last = options.out / "last.pt"
-    if not last.exists():
-        if options.init:
-            load_initial_weights(model, Path(options.init))
-        else:
-            load_backbone(model, Path(options.backbone) if options.backbone else None)
-    run = prepare_run(config, model, device, dtype)
-    if last.exists():
-        resume_run(run, last)
-        print(f"continuing {options.out} at step {run.step}", file=sys.stderr)
-    train(run, data, validation, options.out, dtype, options.workers)
-    print(f"done: {options.out / 'best.safetensors'}")
-    print(f"see it live: python -m app.webcam --model {options.out / 'best.safetensors'}")
+    if options.workers < 0:
+        raise SOLOv2Error(f"--workers must be 0 or more, got {options.workers}")
+    with joined_processes(options.device) as (processes, device):
+        dtype = find_dtype("bfloat16" if options.dtype == "auto" and device.type == "cuda" else options.dtype, device)
+        data = open_data(options, processes)
+        config = choose_config(options, len(data.train), processes)
+        run = start_run(options, config, data, device, dtype, processes)
+        train(run, data, options.out, dtype, options.workers)
+        if processes.is_first:
+            _finish(options.out, data.validation)
     return 0
+
+
+def _finish(out: Path, validation: CocoDataset | None) -> None:
+    """Write the report, and print the commands that follow."""
+    model = f"--model {shlex.quote(str(out / 'best.safetensors'))}"
+    commands = {"see it live": f"python -m app.webcam {model}"}
+    if validation is not None:
+        images, annotations = (shlex.quote(str(p)) for p in (validation.images_folder, validation.annotations_file))
+        commands["measure it"] = f"python -m solov2.evaluate {model} --images {images} --annotations {annotations}"
+    print(f"done: {out / 'best.safetensors'}")
+    print(f"look at it: {write_report(out, list(commands.values()))}")
+    for purpose, command in commands.items():
+        print(f"{purpose}: {command}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

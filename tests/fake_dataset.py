@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 CLASS_NAMES = ("square", "bar")
-COLOURS = ((220, 40, 40), (40, 60, 220))
+COLOURS = ((40, 200, 60), (230, 220, 50))
 
 
 @dataclass(frozen=True)
