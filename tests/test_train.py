@@ -1,0 +1,287 @@
+"""Training from the command line: it learns, survives being killed, and answers mistakes in one line."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from solov2 import VARIANTS, SOLOv2, load_model
+from solov2.backbone import Backbone
+from solov2.train import main
+from solov2.train_config import PRESETS, TrainConfig
+from solov2.training_run import Run, learning_rate, make_optimizer, prepare_run, training_step, update_average
+from tests.fake_dataset import write_coco
+
+TINY = TrainConfig(
+    variant="nano",
+    epochs=2,
+    batch_size=2,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    warmup_steps=0,
+    ema_decay=0.5,
+    canvases=((64, 96),),
+    scale_range=(0.8, 1.2),
+    colour_jitter=True,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    """Sums in the same order every time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs of three steps, every one logged and saved."""
+    monkeypatch.setitem(PRESETS, "nano", TINY)
+    monkeypatch.setattr("solov2.train.LOG_EVERY_STEPS", 1)
+    monkeypatch.setattr("solov2.train.SAVE_EVERY_SECONDS", -1.0)
+
+
+@pytest.fixture(scope="module")
+def backbone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(Backbone("resnet18").state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_coco(tmp_path / "pictures", tmp_path / "train.json", count=6, size_hw=(64, 96))
+    write_coco(tmp_path / "pictures", tmp_path / "val.json", count=1, size_hw=(64, 96), seed=1)
+    return tmp_path
+
+
+@pytest.fixture
+def train(folder: Path, backbone_file: Path) -> Callable[..., int]:
+    """A function that runs the command on the made pictures; later options win."""
+
+    def run(*options: object) -> int:
+        fixed = ["--images", folder / "pictures", "--annotations", folder / "train.json", "--out", folder / "run"]
+        fixed += ["--backbone", backbone_file, "--device", "cpu", "--dtype", "float32", "--workers", 0]
+        return main([str(argument) for argument in (*fixed, *options)])
+
+    return run
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed to standard error, if it is a single line that begins with "error: "."""
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
+    return printed
+
+
+def test_training_lowers_the_loss_and_leaves_a_model_that_loads(
+    folder: Path, train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "nano", replace(TINY, repeats=3, scale_range=(1.0, 1.0), colour_jitter=False))
+    assert train("--val-annotations", folder / "val.json") == 0
+    lines = log_of(folder / "run")
+    steps, validations = (
+        [line for line in lines if "mask_loss" in line],
+        [line for line in lines if "validation" in line],
+    )
+    assert [line["step"] for line in steps] == list(range(1, 19))
+    assert [line["step"] for line in validations] == [9, 18]
+    assert all(0 <= line["validation"]["AP"] <= 1 for line in validations)
+    totals = [line["mask_loss"] + line["category_loss"] for line in steps]
+    assert np.mean(totals[-3:]) < 0.8 * np.mean(totals[:3])
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+
+    model = load_model(folder / "run" / "best.safetensors")
+    assert model.class_names == ("square", "bar")
+    assert model.variant.name == "nano"
+
+
+def test_without_validation_the_newest_averaged_weights_are_exported(folder: Path, train: Callable[..., int]) -> None:
+    assert train() == 0
+    saved = torch.load(folder / "run" / "last.pt", weights_only=True)
+    exported = load_model(folder / "run" / "best.safetensors").state_dict()
+    assert saved["step"] == 6
+    for name, tensor in saved["averaged"].items():
+        assert torch.equal(exported[name], tensor), name
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let Ctrl-C arrive before this step."""
+
+    def stopping(run: Run, *others: Any) -> Any:
+        if run.step == step:
+            raise KeyboardInterrupt
+        return training_step(run, *others)
+
+    monkeypatch.setattr("solov2.train.training_step", stopping)
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(
+    folder: Path, train: Callable[..., int], monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    assert train("--out", folder / "whole") == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        assert train("--out", folder / "cut") == 130
+    assert torch.load(folder / "cut" / "last.pt", weights_only=True)["step"] == step
+    assert train("--out", folder / "cut") == 0
+
+    whole, cut = (torch.load(folder / name / "last.pt", weights_only=True) for name in ("whole", "cut"))
+    for part in ("model", "averaged"):
+        for name, tensor in whole[part].items():
+            torch.testing.assert_close(cut[part][name], tensor, rtol=1e-5, atol=1e-6)
+    assert [line["step"] for line in log_of(folder / "cut")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_cut_off_while_it_is_validated_is_validated_again(
+    folder: Path, train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    options = "--epochs", 1, "--val-annotations", folder / "val.json"
+    with monkeypatch.context() as patch:
+        patch.setattr("solov2.train.predictions", interrupt)
+        assert train(*options) == 130
+    assert train(*options) == 0
+    assert sum("validation" in line for line in log_of(folder / "run")) == 1
+    assert (folder / "run" / "best.safetensors").exists()
+
+
+def test_a_finished_run_has_nothing_left_to_do(folder: Path, train: Callable[..., int]) -> None:
+    assert train("--epochs", 1) == 0
+    before = (folder / "run" / "log.jsonl").read_text()
+    assert train("--epochs", 1) == 0
+    assert (folder / "run" / "log.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--learning-rate", 0.002], "is of another run: learning_rate 0.001 there, 0.002 here. Choose another --out"),
+        (["--classes", "bar"], "is of another run: classes ['square', 'bar'] there, ['bar'] here"),
+    ],
+)
+def test_a_run_is_not_continued_with_other_settings(
+    train: Callable[..., int], capsys: pytest.CaptureFixture[str], options: list[object], message: str
+) -> None:
+    assert train("--epochs", 1) == 0
+    capsys.readouterr()
+    assert train("--epochs", 1, *options) == 2
+    assert message in one_line(capsys)
+
+
+def test_a_damaged_run_is_said_to_be_damaged(
+    folder: Path, train: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "run").mkdir()
+    for content in (b"", b"PK\x03\x04 cut off", b"\x80\x02c__builtin__\neval\n."):
+        (folder / "run" / "last.pt").write_bytes(content)
+        assert train() == 2
+        assert "last.pt" in one_line(capsys)
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_before_it_is_saved(
+    folder: Path, train: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--learning-rate", 1e30) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("error: the loss stopped being a number ")
+    assert "Lower --learning-rate" in last
+    assert not (folder / "run" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--images", "gone"], "no such folder of pictures: gone"),
+        (["--annotations", "gone.json"], "could not read gone.json: No such file or directory"),
+        (["--val-annotations", "gone.json"], "could not read gone.json"),
+        (["--preset", "nanno"], "unknown preset 'nanno'. Did you mean 'nano'?"),
+        (["--variant", "r51"], "unknown variant 'r51'. Did you mean 'r50'?"),
+        (["--classes", "bra"], "unknown class of train.json 'bra'. Did you mean 'bar'?"),
+        (["--epochs", 0], "epochs must be above 0, got 0"),
+        (["--batch-size", -1], "batch_size must be above 0, got -1"),
+        (["--learning-rate", "nan"], "learning_rate must be above 0, got nan"),
+        (["--seed", -1], "seed must be 0 or more, got -1"),
+        (["--workers", -1], "workers"),
+        (["--device", "gpu"], "unknown device 'gpu'"),
+        (["--dtype", "half"], "unknown dtype 'half'"),
+        (["--backbone", "gone.pth"], "gone.pth"),
+        (["--init", "gone.pth"], "gone.pth"),
+        (["--out", "/proc/run"], "/proc/run"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(
+    train: Callable[..., int], capsys: pytest.CaptureFixture[str], options: list[object], message: str
+) -> None:
+    assert train(*options) == 2
+    assert message in one_line(capsys)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_of_the_wrong_size_ends_the_run_with_its_name(
+    folder: Path, train: Callable[..., int], capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    cv2.imwrite(str(folder / "pictures" / "train_003.png"), np.zeros((40, 50, 3), np.uint8))
+    assert train("--workers", workers) == 2
+    errors = capsys.readouterr().err.split("error: ")
+    assert errors[-1] == f"train_003.png is 50x40, but {folder}/train.json says 96x64\n"
+
+
+def test_the_learning_rate_warms_up_from_a_third() -> None:
+    config = replace(TINY, warmup_steps=100, drops=(8, 11), epochs=12)
+    assert learning_rate(config, 0, 1000) == pytest.approx(1 / 3)
+    assert learning_rate(config, 50, 1000) == pytest.approx(2 / 3)
+    assert learning_rate(config, 100, 1000) == pytest.approx(1)
+
+
+def test_the_learning_rate_falls_in_drops_or_as_a_cosine_to_one_percent() -> None:
+    drops = replace(TINY, drops=(8, 11), epochs=12)
+    assert [learning_rate(drops, step, 10) for step in (1, 79, 80, 109, 110)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    cosine = replace(TINY, epochs=10)
+    assert [learning_rate(cosine, step, 10) for step in (1, 50, 100)] == pytest.approx([1, 0.505, 0.01], abs=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_the_backbone_learns_slower_and_adamw_decays_no_norms(optimizer: Any) -> None:
+    model = SOLOv2(VARIANTS["nano"])
+    model.backbone.freeze()
+    config = replace(TINY, optimizer=optimizer, learning_rate=0.1, backbone_rate=0.2, weight_decay=0.3)
+    name_of = {id(parameter): name for name, parameter in model.named_parameters()}
+    rates, decays = {}, {}
+    for group in make_optimizer(model, config).param_groups:
+        for parameter in group["params"]:
+            rates[name_of[id(parameter)]], decays[name_of[id(parameter)]] = group["full_lr"], group["weight_decay"]
+    assert rates["backbone.layer2.0.conv1.weight"] == pytest.approx(0.02)
+    assert rates["mask_head.conv_cls.weight"] == pytest.approx(0.1)
+    assert decays["mask_head.conv_cls.weight"] == 0.3
+    assert decays["mask_head.conv_cls.bias"] == (0.0 if optimizer == "adamw" else 0.3)
+    assert rates.keys() == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize(("ema_decay", "share"), [(0.0, 1.0), (0.05, 0.95), (0.998, 1 - 2 / 11)])
+def test_averaged_weights_follow_the_trained_ones(ema_decay: float, share: float) -> None:
+    run = prepare_run(replace(TINY, ema_decay=ema_decay), SOLOv2(VARIANTS["nano"]), torch.device("cpu"), torch.float32)
+    before = run.averaged.mask_head.conv_cls.weight.clone()
+    with torch.no_grad():
+        run.model.mask_head.conv_cls.weight += 1
+    run.step = 1
+    update_average(run)
+    torch.testing.assert_close(run.averaged.mask_head.conv_cls.weight, before + share)
