@@ -153,6 +153,13 @@ class Instances:
             _window(ids, crop)[crop.mask] = k
         return ids
 
+    def semantic_map(self) -> npt.NDArray[np.int16]:
+        """Return (H, W) int16: each pixel's label, the better score's where masks overlap, -1 where there is none."""
+        labels = np.full(self.geometry.image_hw, -1, np.int16)
+        for crop, label in zip(reversed(self.crops), reversed(self.labels), strict=True):
+            _window(labels, crop)[crop.mask] = label
+        return labels
+
     def rle(self) -> list[dict[str, Any]]:
         """Return COCO's compressed run-length code of each mask: {"size": [H, W], "counts": str}."""
         from pycocotools import mask as coco_mask

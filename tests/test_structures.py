@@ -65,6 +65,23 @@ def test_boxes_areas_crops_codes_and_id_map_are_those_of_the_masks(image_hw: tup
     np.testing.assert_array_equal(coco_mask.decode(codes).transpose(2, 0, 1), masks)
 
 
+def test_the_semantic_map_shows_the_label_of_the_better_score() -> None:
+    geometry = Geometry.fit((96, 128), 384, 256)
+    probs = torch.zeros(3, *geometry.mask_hw)
+    probs[0, 10:30, 10:30], probs[1, 20:50, 20:50], probs[2, 20:50, 40:70] = 1, 1, 1
+    labels = np.array([5, 79, 5])
+    found = Instances(probs, np.array([0.9, 0.8, 0.7], np.float32), labels, geometry)
+    first, second, third = found.masks
+    semantic = found.semantic_map()
+    assert (semantic[first] == 5).all()
+    assert (semantic[second & ~first] == 79).all()
+    assert (semantic[third & ~second] == 5).all()
+    assert (semantic[~found.masks.any(0)] == -1).all()
+    assert (second & first).any()
+    assert (third & second).any()
+    assert (Instances.empty(geometry).semantic_map() == -1).all()
+
+
 def test_a_picture_of_64_megapixels_costs_only_what_its_instances_cover() -> None:
     geometry = Geometry.fit((8000, 8000), 384, 256)
     probs = torch.zeros(2, *geometry.mask_hw)
