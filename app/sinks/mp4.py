@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.packet import Packet
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 Picture = npt.NDArray[np.uint8]
@@ -29,8 +29,8 @@ FRAGMENTED = {
     "flush_packets": "1",
 }
 CODING = {
-    "preset": "veryfast",
-    "crf": "20",
+    "preset": "superfast",  # veryfast takes 1.6 times as long and makes a file a quarter smaller at this quality
+    "crf": "22",
     "bf": "0",  # packets leave in the order of their timestamps, so a fragment needs no edit list
     "x264-params": "colorprim=bt709:transfer=bt709:colormatrix=bt709",
 }
@@ -39,7 +39,7 @@ CODING = {
 class Mp4Writer:
     """Encodes pictures into `path`, each with the timestamp it came with.
 
-    While it runs the file is a fragmented MP4: whatever ends the process, all but the last second and the dozen
+    While it runs the file is a fragmented MP4: whatever ends the process, all but the last second and the few
     pictures that the encoder holds can be played. `close` then rewrites it, without encoding again, as a plain MP4 that
     plays before it is wholly loaded.
 
@@ -81,12 +81,18 @@ class Mp4Writer:
         self._stream.codec_context.thread_count = max(1, (os.cpu_count() or 1) // 4)  # the others belong to the model
         self._last_pts: int | None = None
         self._shift = -origin_pts
+        self._reformatter = VideoReformatter()
         self._held: VideoPacket | None = None  # until the next one tells how long it lasts
 
     def add(self, picture: Picture, pts: int) -> None:
         """Encode `picture` for the moment `pts`; one of another size is scaled to fit, with black bars."""
-        frame = av.VideoFrame.from_ndarray(_even(_letterbox(picture, self._size_hw)), format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        even = np.ascontiguousarray(_even(_letterbox(picture, self._size_hw)))
+        frame = self._reformatter.reformat(
+            av.VideoFrame.from_numpy_buffer(even, format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+        )
         frame.pts, frame.time_base = self._place(pts), self.time_base
         self._mux(self._stream.encode(frame))
 
