@@ -1,12 +1,18 @@
 """Skips what this machine cannot run, and fails it where the environment says that the machine must."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
 import torch
 
 REQUIRABLE = ("cuda", "rtsp", "browser")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C interrupt even where the tests were started in the background, with that signal ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

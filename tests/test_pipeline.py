@@ -172,7 +172,7 @@ def test_a_slow_display_loses_frames_of_a_live_source_and_stays_up_to_date() -> 
     sink = FakeSink(on_write=lambda result: time.sleep(0.03))
     stats = stream(FakeSource(100, is_live=True, before_frame=lambda _: time.sleep(0.003)), sink)
     assert sink.written[-1] == 99
-    assert stats.snapshot().dropped["display"] > 50
+    assert stats.snapshot().dropped["display"] > 10
     assert stats.snapshot().age_p95_ms < 150
 
 
