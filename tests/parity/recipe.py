@@ -26,7 +26,9 @@ def _weight(name: str, shape: tuple[int, ...], seed: int, category_bias: float) 
     generator = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()) + seed))
     noise = generator.standard_normal(int(np.prod(shape))).astype(np.float32).reshape(shape)
     if len(shape) == 4:
-        return np.asarray(noise * _gain(name) / np.sqrt(np.prod(shape[1:])), np.float32)
+        fan_in, gain = np.prod(shape[1:]), _gain(name)
+        scaled = noise * np.sqrt(2 / fan_in) if gain is None else noise * gain / np.sqrt(fan_in)  # rounded as recorded
+        return np.asarray(scaled, np.float32)
     values: npt.NDArray[Any]
     match name.rsplit(".", 2):
         case [*_, "running_var"]:
@@ -44,10 +46,11 @@ def _weight(name: str, shape: tuple[int, ...], seed: int, category_bias: float) 
     return np.asarray(values, np.float32)
 
 
-def _gain(name: str) -> float:
+def _gain(name: str) -> float | None:
+    """Return the gain of the few convolutions that do not have the usual square root of 2."""
     if "conv_offset" in name:
         return 0.5
-    return {"conv_cls": 1.6, "conv_kernel": 1.2}.get(name.split(".")[-2], float(np.sqrt(2)))
+    return {"conv_cls": 1.6, "conv_kernel": 1.2}.get(name.split(".")[-2])
 
 
 def make_picture(height: int, width: int, seed: int) -> npt.NDArray[np.uint8]:
