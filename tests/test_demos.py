@@ -1,5 +1,6 @@
 """Each short program does what its first lines say."""
 
+import os
 import subprocess
 import sys
 from itertools import islice
@@ -8,6 +9,7 @@ from pathlib import Path
 import av
 import cv2
 import pytest
+import skimage.data
 
 from app.sources import open_source
 
@@ -17,7 +19,8 @@ DEMOS = sorted((ROOT / "demos").glob("*.py"))
 
 def run_demo(name: str, *arguments: object) -> str:
     command = [sys.executable, str(ROOT / "demos" / name), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -31,8 +34,6 @@ def test_a_demo_is_short_and_says_how_it_is_run(path: Path) -> None:
 
 def test_the_astronaut_is_masked(tmp_path: Path) -> None:
     source, out = tmp_path / "in.png", tmp_path / "out.png"
-    import skimage.data
-
     cv2.imwrite(str(source), skimage.data.astronaut()[..., ::-1])
     printed = run_demo("picture.py", source, out)
     assert printed.startswith("person 0.")
