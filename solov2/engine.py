@@ -1,15 +1,13 @@
 """How a network is executed on this device: which one, in which precision, in which memory format."""
 
 import re
-from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from solov2.errors import SOLOv2Error, UnknownNameError
-
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
+from solov2.model import SOLOv2
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -56,15 +54,16 @@ def find_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def prepare(model: ModuleT, device: torch.device, dtype: torch.dtype) -> ModuleT:
-    """Return `model` as it is run: in eval mode, on `device`, in `dtype`, channels last.
+def prepare(model: SOLOv2, device: torch.device, dtype: torch.dtype) -> SOLOv2:
+    """Return `model` as it is run: in eval mode, on `device`, in `dtype`, in the memory format that suits it.
 
     In lower precision BatchNorms are folded away; in float32 every value stays the reference's.
     """
     model.eval().requires_grad_(False)
     if dtype != torch.float32:
         fold_batch_norms(model)
-    return model.to(device, dtype).to(memory_format=torch.channels_last)
+    model.to(device, dtype)
+    return model.to(memory_format=model.memory_format)
 
 
 def fold_batch_norms(module: nn.Module) -> None:

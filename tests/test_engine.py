@@ -1,9 +1,11 @@
 """Devices, precisions, and BatchNorms folded away."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from solov2 import VARIANTS, SOLOv2
 from solov2.backbone import Backbone
 from solov2.engine import fastest_dtype, find_device, find_dtype, fold_batch_norms, prepare
 from solov2.errors import SOLOv2Error, UnknownNameError
@@ -41,12 +43,29 @@ def test_folding_batch_norms_leaves_the_function_as_it_is(name: str, deformable:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_network_is_prepared_for_running_only(dtype: torch.dtype) -> None:
-    backbone = prepare(Backbone("resnet18").train(), CPU, dtype)
-    assert not backbone.training
-    assert not any(parameter.requires_grad for parameter in backbone.parameters())
-    assert backbone.conv1.weight.dtype == dtype
-    assert backbone.conv1.weight.is_contiguous(memory_format=torch.channels_last)
-    assert isinstance(backbone.bn1, nn.BatchNorm2d) == (dtype == torch.float32)
+    model = prepare(SOLOv2(VARIANTS["nano"]).train(), CPU, dtype)
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert model.dtype == dtype
+    assert isinstance(model.backbone.bn1, nn.BatchNorm2d) == (dtype == torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("variant", "dtype", "memory_format"),
+    [
+        ("nano", torch.float32, torch.channels_last),
+        ("nano", torch.bfloat16, torch.channels_last),
+        ("light-r50-dcn", torch.float32, torch.contiguous_format),
+        ("light-r50-dcn", torch.bfloat16, torch.channels_last),
+    ],
+)
+def test_tensors_lie_channels_last_but_where_the_references_order_is_needed(
+    variant: str, dtype: torch.dtype, memory_format: torch.memory_format
+) -> None:
+    model = prepare(SOLOv2(VARIANTS[variant]), CPU, dtype)
+    image = np.zeros((40, 60, 3), np.uint8)
+    assert model.backbone.conv1.weight.is_contiguous(memory_format=memory_format)
+    assert model.preprocess([image], model.geometry(image)).is_contiguous(memory_format=memory_format)
 
 
 def test_the_cpu_is_always_there() -> None:
