@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -67,8 +68,10 @@ class TrainingViews(Dataset[tuple[Tensor, GroundTruth]]):
 class _Requests:
     """This process's share of the batches of one epoch, from `first_step` on."""
 
-    def __init__(self, size: int, config: TrainConfig, epoch: int, first_step: int, processes: Processes) -> None:
-        batches = list(_epoch_requests(size, config, epoch))[first_step:]
+    def __init__(
+        self, dataset: CocoDataset, config: TrainConfig, epoch: int, first_step: int, processes: Processes
+    ) -> None:
+        batches = list(_epoch_requests(dataset, config, epoch))[first_step:]
         self.batches = [batch[processes.rank :: processes.count] for batch in batches]
 
     def __iter__(self) -> Iterator[list[Request]]:
@@ -78,17 +81,24 @@ class _Requests:
         return len(self.batches)
 
 
-def _epoch_requests(size: int, config: TrainConfig, epoch: int) -> Iterator[list[Request]]:
+def _epoch_requests(dataset: CocoDataset, config: TrainConfig, epoch: int) -> Iterator[list[Request]]:
     rng = np.random.default_rng((config.seed, epoch))
-    order = rng.permutation(size * config.repeats) % size
-    for start in range(0, steps_per_epoch(size, config) * config.batch_size, config.batch_size):
+    order = rng.permutation(_shown(dataset, config))
+    for start in range(0, steps_per_epoch(dataset, config) * config.batch_size, config.batch_size):
         canvas = config.canvases[rng.integers(len(config.canvases))] if config.canvases else None
         yield [(int(index), canvas, int(rng.integers(2**31))) for index in order[start : start + config.batch_size]]
 
 
-def steps_per_epoch(size: int, config: TrainConfig) -> int:
-    """Return the number of batches of `size` pictures; a last incomplete one is left out, unless it is the only one."""
-    return max(size * config.repeats // config.batch_size, 1)
+def _shown(dataset: CocoDataset, config: TrainConfig) -> npt.NDArray[np.int64]:
+    """The pictures of one epoch, each as often as it is shown."""
+    counts = np.maximum(dataset.instance_counts(), 1)
+    times = np.rint(counts**config.crowd_exponent).astype(np.int64)
+    return np.repeat(np.arange(len(dataset)), times * config.repeats)
+
+
+def steps_per_epoch(dataset: CocoDataset, config: TrainConfig) -> int:
+    """Return the number of batches of an epoch; a last incomplete one is left out, unless it is the only one."""
+    return max(len(_shown(dataset, config)) // config.batch_size, 1)
 
 
 def training_batches(
@@ -112,7 +122,7 @@ def training_batches(
 
     loader: DataLoader[Any] = DataLoader(
         TrainingViews(dataset, variant, config),
-        batch_sampler=_Requests(len(dataset), config, epoch, first_step, processes),
+        batch_sampler=_Requests(dataset, config, epoch, first_step, processes),
         num_workers=workers,
         collate_fn=collate,
         multiprocessing_context="fork" if workers else None,

@@ -88,6 +88,10 @@ class CocoDataset:
         """Return the number of pictures."""
         return len(self.images)
 
+    def instance_counts(self) -> npt.NDArray[np.int64]:
+        """Return (pictures,) int64: how many instances of the chosen categories each picture has."""
+        return np.array([len(self._instances_of(entry)) for entry in self.images], np.int64)
+
     def picture(self, index: int) -> Image:
         """Read picture `index`: (H, W, 3) uint8 RGB, as stored: COCO's annotations ignore EXIF rotation.
 
@@ -118,18 +122,20 @@ class CocoDataset:
                 f"{entry['file_name']} is {size[1]}x{size[0]}, but {self.annotations_file} says "
                 f"{entry['width']}x{entry['height']}"
             )
-        label_of = {category_id: label for label, category_id in enumerate(self.category_ids)}
-        chosen = [
-            annotation
-            for annotation in self._annotations_of[entry["id"]]
-            if annotation["category_id"] in label_of and not annotation.get("iscrowd")
-        ]
+        chosen = self._instances_of(entry)
         masks = [mask_of(annotation["segmentation"], size) for annotation in chosen]
         return Sample(
             image,
             np.stack(masks) if masks else np.zeros((0, *size), np.uint8),
-            np.array([label_of[annotation["category_id"]] for annotation in chosen], np.int64),
+            np.array([self.category_ids.index(annotation["category_id"]) for annotation in chosen], np.int64),
         )
+
+    def _instances_of(self, entry: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            annotation
+            for annotation in self._annotations_of.get(entry["id"], ())
+            if annotation["category_id"] in self.category_ids and not annotation.get("iscrowd")
+        ]
 
 
 def mask_of(segmentation: Any, size: Size) -> npt.NDArray[np.uint8]:

@@ -71,7 +71,7 @@ def train(run: Run, data: Data, out: Path, dtype: torch.dtype, workers: int) -> 
     is_first = run.processes.is_first
     if run.step == 0 and is_first and data.validation:
         write_previews(run.averaged, data.validation, out / "pictures", 0)
-    per_epoch = steps_per_epoch(len(data.train), run.config)
+    per_epoch = steps_per_epoch(data.train, run.config)
     for epoch in range(run.step // per_epoch, run.config.epochs):
         first = run.step - epoch * per_epoch
         loader = training_batches(data.train, run.model.variant, run.config, epoch, first, workers, run.processes)

@@ -16,6 +16,8 @@ class TrainConfig:
         variant: name of the row in `VARIANTS`.
         epochs: parts of the run, each followed by a validation.
         repeats: times that an epoch shows every picture.
+        crowd_exponent: a picture of n instances is shown n**crowd_exponent times as often as one of a single instance,
+            rounded; 0 shows all equally often.
         batch_size: pictures per step.
         optimizer: "adamw", or "sgd" with momentum 0.9.
         learning_rate: of the head and pyramid, after the warm-up.
@@ -35,6 +37,7 @@ class TrainConfig:
     variant: str
     epochs: int
     repeats: int = 1
+    crowd_exponent: float = 0.0
     batch_size: int = 16
     optimizer: Literal["adamw", "sgd"] = "sgd"
     learning_rate: float = 0.01
@@ -62,15 +65,16 @@ PRESETS: dict[str, TrainConfig] = {
     "nano": TrainConfig(
         variant="nano",
         epochs=10,
-        batch_size=8,
+        crowd_exponent=0.5,
+        batch_size=4,
         optimizer="adamw",
-        learning_rate=1e-3,
+        learning_rate=8e-4,
         backbone_rate=0.2,
         weight_decay=0.02,
         warmup_steps=100,
         ema_decay=0.998,
         canvases=((256, 384), (256, 384), (256, 384), (288, 288), (384, 256)),
-        scale_range=(0.6, 1.6),
+        scale_range=(0.75, 1.6),
         colour_jitter=True,
     ),
     "1x": TrainConfig(variant="r50-1x", epochs=12, drops=(8, 11)),
@@ -126,6 +130,7 @@ def fine_tuning(config: TrainConfig, pictures: int) -> TrainConfig:
         config,
         epochs=epochs,
         repeats=repeats,
+        crowd_exponent=0.0,
         batch_size=batch_size,
         optimizer="adamw",
         learning_rate=3e-4 if config.variant == "nano" else 1e-4,

@@ -1,5 +1,6 @@
 """The stream of training batches."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,20 +89,45 @@ def test_whole_pictures_are_padded_to_multiples_of_32(dataset: CocoDataset) -> N
 
 
 def test_each_picture_is_shown_once_and_an_incomplete_batch_is_left_out(dataset: CocoDataset) -> None:
+    times = times_shown(dataset, WHOLE)
+    assert sorted(times) == [0, 1, 1, 1, 1, 1, 1]
+
+
+def times_shown(dataset: CocoDataset, config: TrainConfig) -> list[int]:
+    """How often an epoch of whole pictures shows each one of 64x96, mirrored or not."""
     as_they_are = replace(NANO, train_short_px=(64,), long_px=96)
-    stored = [dataset.picture(index) for index in range(7)]
-    shown = []
-    for batch in training_batches(dataset, as_they_are, WHOLE, 0):
+    stored = [dataset.picture(index) for index in range(len(dataset))]
+    times = [0] * len(dataset)
+    for batch in training_batches(dataset, as_they_are, config, 0):
         for pixels in batch.pixels.permute(0, 2, 3, 1).numpy():
-            shown += [k for k, own in enumerate(stored) if (pixels == own).all() or (pixels == own[:, ::-1]).all()]
-    assert len(shown) == len(set(shown)) == 6
+            for k, own in enumerate(stored):
+                times[k] += (pixels == own).all() or (pixels == own[:, ::-1]).all()
+    return times
 
 
-@pytest.mark.parametrize(("pictures", "batch_size", "steps"), [(7, 2, 3), (8, 2, 4), (1, 1, 1), (3, 8, 1)])
+@pytest.mark.parametrize(("batch_size", "repeats", "steps"), [(2, 1, 3), (7, 1, 1), (8, 1, 1), (2, 2, 7)])
 def test_an_epoch_has_as_many_steps_as_full_batches_but_at_least_one(
-    pictures: int, batch_size: int, steps: int
+    dataset: CocoDataset, batch_size: int, repeats: int, steps: int
 ) -> None:
-    assert steps_per_epoch(pictures, replace(CUT, batch_size=batch_size)) == steps
+    assert steps_per_epoch(dataset, replace(CUT, batch_size=batch_size, repeats=repeats)) == steps
+
+
+@pytest.mark.parametrize(("exponent", "shown"), [(0.0, [1, 1, 1, 1]), (0.5, [1, 1, 2, 3]), (1.0, [1, 1, 4, 9])])
+def test_pictures_of_many_instances_are_shown_more_often_when_asked(
+    tmp_path: Path, exponent: float, shown: list[int]
+) -> None:
+    content = write_coco(tmp_path / "pictures", tmp_path / "train.json", count=4, size_hw=(64, 96))
+    bar = next(one for one in content["annotations"] if one["category_id"] == 7)
+    content["annotations"] = [
+        bar | {"id": 10 * picture + k, "image_id": picture}
+        for picture, count in [(2, 1), (3, 4), (4, 9)]
+        for k in range(count)
+    ]
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    crowded = CocoDataset(tmp_path / "pictures", tmp_path / "train.json")
+    config = replace(WHOLE, batch_size=1, crowd_exponent=exponent)
+    assert [len(crowded.sample(index).labels) for index in range(4)] == [0, 1, 4, 9]
+    assert times_shown(crowded, config) == shown
 
 
 def test_a_set_smaller_than_a_batch_is_shown_whole(dataset: CocoDataset) -> None:
