@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from typing import Any, Protocol, TypeAlias
 
@@ -32,11 +32,26 @@ def run(
     stats: StreamStats,
     max_frames: int | None = None,
 ) -> None:
-    """Carry the frames of `source` through `segmenter` and `draw` to every sink, until one side ends.
+    """Carry the frames of `source` to every sink until one side ends; see `stream` for arguments and errors."""
+    with closing(stream(source, segmenter, draw, sinks, panel, stats, max_frames)) as results:
+        for _ in results:
+            pass
+
+
+def stream(
+    source: Source,
+    segmenter: Segmenter,
+    draw: Callable[[Result], Picture],
+    sinks: Sequence[Sink],
+    panel: ControlPanel,
+    stats: StreamStats,
+    max_frames: int | None = None,
+) -> Generator[Result, None, None]:
+    """Carry the frames of `source` through `segmenter` and `draw` to every sink, and yield each result after that.
 
     A source that is not live is taken whole and in order, at the pace of the slowest part. Of a live one each part
     takes the newest that waits; what that replaced is counted as dropped, under "capture" if it was not yet segmented,
-    else under "display".
+    else under "display". Closing the generator ends everything, as the end of the source does.
 
     Args:
         source: read in a thread of its own, and closed at the end.
@@ -63,9 +78,10 @@ def run(
                 for sink in sinks:
                     sink.write(result, picture)
             stats.displayed(result.frame.age_seconds())
+            yield result
             if shown == max_frames:
                 break
-    except Quit:
+    except (Quit, GeneratorExit):
         pass
     finally:
         try:

@@ -1,7 +1,8 @@
-"""The worker that owns the device: frames in, results out, one by one and in order."""
+"""The worker that owns the device: frames in, results out, in order, one by one or in batches."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ import torch
 from app.frames import ControlPanel, Controls, Frame, Result
 from solov2 import DecodeConfig, SOLOv2
 from solov2.decode import decode
+from solov2.image import Geometry
 
 REFERENCE = DecodeConfig()
 WARM_UP_HW = (720, 1280)
@@ -21,7 +23,7 @@ class Segmenter:
         class_names: the name of each label.
     """
 
-    def __init__(self, model: SOLOv2, panel: ControlPanel, wait_each_step: bool = False) -> None:
+    def __init__(self, model: SOLOv2, panel: ControlPanel, wait_each_step: bool = False, batch_size: int = 1) -> None:
         """Keep the parts; nothing runs yet.
 
         Args:
@@ -29,34 +31,54 @@ class Segmenter:
             panel: its threshold and classes count.
             wait_each_step: wait for the device after every step, so that each one's time is its own. Otherwise CUDA's
                 steps are only queued until decoding waits, once, for all of them, and its time includes theirs.
+            batch_size: how many frames run together. With more than 1 no result comes before a batch is full or the
+                frames have ended, which suits files and not what is live.
         """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self._model, self._panel, self._wait_each_step = model, panel, wait_each_step
+        self._batch_size = batch_size
         self.class_names = model.class_names
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
         """Yield the result of each frame."""
-        for frame in frames:
-            yield self.segment(frame, self._panel.current)
+        remaining = iter(frames)
+        while batch := list(islice(remaining, self._batch_size)):
+            yield from self.segment_together(batch, self._panel.current)
 
     def warm_up(self) -> None:
         """Run once on an HD picture, so that the first frame does not wait for the device's libraries."""
         self._model.predict(np.zeros((*WARM_UP_HW, 3), np.uint8))
 
-    @torch.inference_mode()
     def segment(self, frame: Frame, controls: Controls) -> Result:
         """Return what is in one frame."""
+        return self.segment_together([frame], controls)[0]
+
+    def segment_together(self, frames: Sequence[Frame], controls: Controls) -> list[Result]:
+        """Return what is in each frame; those of one size run in one batch, as others would have to be padded."""
+        geometries = [self._model.geometry(frame.image) for frame in frames]
+        results: dict[int, Result] = {}
+        for geometry in dict.fromkeys(geometries):
+            members = [i for i, other in enumerate(geometries) if other == geometry]
+            results.update(zip(members, self._run([frames[i] for i in members], geometry, controls), strict=True))
+        return [results[i] for i in range(len(frames))]
+
+    @torch.inference_mode()
+    def _run(self, frames: list[Frame], geometry: Geometry, controls: Controls) -> list[Result]:
+        """Segment frames of one geometry in one batch; each is said to have taken its share of the time."""
         threshold = max(controls.score_threshold, REFERENCE.final_score_threshold)
         config = DecodeConfig(final_score_threshold=threshold)
+        labels = self._labels(controls)
         moments = [time.perf_counter()]
-        geometry = self._model.geometry(frame.image)
-        batch = self._model.preprocess([frame.image], geometry)
+        batch = self._model.preprocess([frame.image for frame in frames], geometry)
         moments.append(self._now())
         outputs = self._model(batch)
         moments.append(self._now())
-        instances = decode(outputs, geometry, config, self._labels(controls))
+        found = [decode(outputs.of_image(i), geometry, config, labels) for i in range(len(frames))]
         moments.append(time.perf_counter())
         steps = zip(("preprocess", "network", "decode"), moments, moments[1:], strict=False)
-        return Result(frame, instances, {name: 1000 * (end - start) for name, start, end in steps})
+        steps_ms = {name: 1000 * (end - start) / len(frames) for name, start, end in steps}
+        return [Result(frame, instances, steps_ms) for frame, instances in zip(frames, found, strict=True)]
 
     def _now(self) -> float:
         if self._wait_each_step and self._model.device.type == "cuda":
