@@ -53,11 +53,13 @@ class Result:
         instances: its instances, best first, already reduced to the threshold and classes of the controls.
         steps_ms: milliseconds of each step in the order in which they ran, such as `{"preprocess": 1.2, "network":
             40.1}`.
+        track_ids: of the instances, in their order; None where nobody tracks them. See `app.tracker`.
     """
 
     frame: Frame
     instances: "Instances"
     steps_ms: Mapping[str, float]
+    track_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Controls:
         classes: class names to keep; None keeps all.
         show_masks, show_boxes, show_labels, show_readout: what is drawn.
         opacity: of the masks, in [0, 1].
+        track: instances get ids that last, and colours that follow them.
         paused: capture stands still (a file waits, a live source is read and thrown away).
     """
 
@@ -79,6 +82,7 @@ class Controls:
     show_labels: bool = True
     show_readout: bool = True
     opacity: float = 0.5
+    track: bool = False
     paused: bool = False
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """Colours that tell instances apart: a hue per class, a shade of it per instance."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -39,8 +40,13 @@ def instance_colour(label: int, shade: int) -> RGB:
     return _oklch_to_rgb(LIGHTNESS[shade % len(LIGHTNESS)], CHROMA, hue)
 
 
-def instance_colours(labels: npt.NDArray[np.int64]) -> list[RGB]:
-    """One colour for each of `labels` (N,): the first, second, ... of a class take its first, second, ... shade."""
+def instance_colours(labels: npt.NDArray[np.int64], track_ids: Sequence[int] | None = None) -> list[RGB]:
+    """One colour for each of `labels` (N,), which an instance keeps for as long as it keeps its track id.
+
+    Without track ids the first, second, ... instance of a class take its first, second, ... shade.
+    """
+    if track_ids is not None:
+        return [instance_colour(label, track_id) for label, track_id in zip(labels.tolist(), track_ids, strict=True)]
     seen: dict[int, int] = {}
     colours = []
     for label in labels.tolist():

@@ -46,7 +46,7 @@ class Renderer:
         short_side = min(picture.shape[:2])
         lettering = Lettering(max(MIN_TEXT_PX, round(short_side * TEXT_FRACTION)))
         line_px = max(1, round(short_side * LINE_FRACTION))
-        colours = instance_colours(instances.labels)
+        colours = instance_colours(instances.labels, result.track_ids)
         if controls.show_masks:
             paint_masks(picture, instances.id_map, colours, controls.opacity, line_px)
         if controls.show_boxes:
@@ -62,6 +62,8 @@ class Renderer:
     def _tags(self, result: Result, colours: list[RGB]) -> list[Tag]:
         instances = result.instances
         names = [self.class_names[label] for label in instances.labels.tolist()]
+        if result.track_ids is not None:
+            names = [f"{name} #{track_id}" for name, track_id in zip(names, result.track_ids, strict=True)]
         tops = mask_tops(instances.id_map, instances.boxes)
         return [Tag(*parts) for parts in zip(names, instances.scores.tolist(), colours, tops, strict=True)]
 

@@ -25,6 +25,7 @@ from app.sinks.window import WindowSink, has_display
 from app.sinks.writable import check_writable
 from app.sources import PacedSource, find_source, list_cameras
 from app.stats import StatsSnapshot, StreamStats
+from app.tracker import Tracker, tracked
 from solov2 import VARIANTS, SOLOv2Error, UnknownNameError, load_model
 from solov2.cli import EXIT_INTERRUPTED, CommandParser, add_debug_flag, run_command
 from solov2.engine import find_device, find_dtype
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--headless", action="store_true", help="open no window")
     add("--score", type=_score, default=Controls().score_threshold, help="least score to show, 0 to 1 (%(default)s)")
     add("--classes", type=_names, metavar="NAME,NAME", help="show these classes only")
+    add("--track", action="store_true", help="give each instance an id and a colour that last")
     add("--max-frames", type=_count, metavar="N", help="stop after N frames")
     add("--stats-json", type=Path, metavar="FILE", help="write rates, ages and drops there at the end")
     add("--no-readout", action="store_true", help="draw no rates into the picture")
@@ -64,7 +66,7 @@ def webcam(options: argparse.Namespace) -> int:
     device = find_device(options.device)
     model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
     classes = check_classes(options.classes, model.class_names)
-    panel = ControlPanel(Controls(options.score, classes, show_readout=not options.no_readout))
+    panel = ControlPanel(Controls(options.score, classes, show_readout=not options.no_readout, track=options.track))
     stats = StreamStats()
     segmenter, renderer = Segmenter(model, panel), Renderer(model.class_names)
     segmenter.warm_up()
@@ -79,7 +81,7 @@ def webcam(options: argparse.Namespace) -> int:
         if any(isinstance(sink, WindowSink) for sink in sinks) and not (source.is_live or options.save):
             source = PacedSource(source)
         try:
-            run(source, segmenter, draw, sinks, panel, stats, options.max_frames)
+            run(source, tracked(segmenter, Tracker(), panel), draw, sinks, panel, stats, options.max_frames)
         finally:
             is_saved = options.save is not None and not isinstance(sys.exception(), SinkError)
             report(stats.snapshot(), options.save if is_saved else None, options.stats_json)

@@ -16,6 +16,13 @@ def test_the_colour_depends_on_the_class_and_the_order_within_it_only() -> None:
     assert among_others[1::2] == alone
 
 
+def test_a_colour_follows_the_track_id_whatever_the_order() -> None:
+    labels = np.array([0, 0, 1])
+    before, after = instance_colours(labels, (4, 7, 9)), instance_colours(labels, (7, 4, 9))
+    assert after == [before[1], before[0], before[2]]
+    assert len(set(before)) == 3
+
+
 def test_no_instances_have_no_colours() -> None:
     assert instance_colours(np.array([], np.int64)) == []
 

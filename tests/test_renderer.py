@@ -67,6 +67,19 @@ def test_the_outline_shows_the_full_colour_even_without_opacity(renderer: Render
     assert (picture[500, 500] == 100).all()
 
 
+def test_a_tracked_instance_keeps_its_colour_and_says_its_id(renderer: Renderer) -> None:
+    boxes = [(20, 60, 140, 200), (180, 60, 300, 200)]
+    masks, tags = replace(NOTHING, show_masks=True), replace(NOTHING, show_labels=True)
+    first = replace(result_of(grey(), rectangles((240, 320), boxes, [0, 0])), track_ids=(1, 2))
+    swapped = replace(result_of(grey(), rectangles((240, 320), boxes[::-1], [0, 0])), track_ids=(2, 1))
+    assert (renderer.draw(first, masks) == renderer.draw(swapped, masks)).all()
+    other = replace(first, track_ids=(1, 8))
+    before, after = renderer.draw(first, tags), renderer.draw(other, tags)
+    assert (before[:, :160] == after[:, :160]).all()
+    assert changed(before, after)[:, 160:].any()
+    assert changed(before, renderer.draw(replace(first, track_ids=None), tags)).any()
+
+
 def test_touching_instances_are_told_apart(renderer: Renderer) -> None:
     result = result_of(grey(), rectangles((240, 320), [(40, 60, 120, 200), (120, 60, 200, 200)], [0, 0]))
     picture = renderer.draw(result, replace(NOTHING, show_masks=True))

@@ -68,6 +68,23 @@ def test_the_options_become_the_controls(clip: Path) -> None:
     controls = FakeSegmenter.panels[0].current
     assert (controls.score_threshold, controls.classes) == (0.7, frozenset({"cat", "person"}))
     assert not controls.show_readout
+    assert not controls.track
+
+
+@pytest.mark.parametrize(("options", "track_ids"), [([], None), (["--track"], ())])
+def test_instances_are_tracked_if_asked(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], track_ids: tuple[int, ...] | None
+) -> None:
+    drawn: list[Result] = []
+
+    def draw(renderer: object, result: Result, *_: object) -> Picture:
+        drawn.append(result)
+        return result.frame.image
+
+    monkeypatch.setattr(webcam.Renderer, "draw", draw)
+    saved = tmp_path / "out.mp4"
+    assert webcam.main(["--source", str(clip), "--headless", "--save", str(saved), "--max-frames", "3", *options]) == 0
+    assert {result.track_ids for result in drawn} == {track_ids}
 
 
 @pytest.mark.parametrize(

@@ -101,14 +101,14 @@ def show_until_quit(sink, seconds=20.0):
 def test_keys_steer_the_stream(x_display: str, tmp_path: Path) -> None:
     body = """
 sink = WindowSink(panel, redraw)
-press_in_the_background("m", "b", "l", "f", "plus", "plus", "minus", "space", "q")
+press_in_the_background("m", "b", "l", "f", "t", "plus", "plus", "minus", "space", "q")
 show_until_quit(sink)
 print(panel.current)
 """
     done = run_program(x_display, tmp_path, PRESS + body)
     assert done.stdout == (
         "quit\nControls(score_threshold=0.35, classes=None, show_masks=False, show_boxes=True, show_labels=False, "
-        "show_readout=False, opacity=0.5, paused=True)\n"
+        "show_readout=False, opacity=0.5, track=True, paused=True)\n"
     )
     assert done.stderr.startswith("keys: q quit")
     assert done.stderr.count("\n") == 1

@@ -1,0 +1,212 @@
+"""Ids that last: which instance of this frame is which of the frames before it.
+
+Masks are associated. `trackers` and supervision's ByteTrack compare boxes alone, and norfair asks for numpy 1, so the
+lifecycle is written here, after ByteTrack (Zhang et al. 2022): sure instances choose first, and what is lost is kept
+for a while. scipy solves the assignment.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from app.frames import ControlPanel, Frame, Result
+from app.pipeline import Segmenter
+from solov2 import Instances
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+
+SCORE_DIGITS = 4
+MOST_CELLS = 320  # along the picture's long side: masks are compared on a grid of this fineness
+SURE_SCORE = 0.5
+LEAST_IOU = 0.1
+KEEP_SECONDS = 1.0
+KEEP_UPDATES = 2  # at least, where updates are seconds apart
+FORESEE_SECONDS = 0.25  # a lost instance is expected to go on moving for so long
+VELOCITY_GAIN = 0.4
+TRUSTED_AFTER = 5  # sightings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """What the tracker looks at in one instance.
+
+    Attributes:
+        category: instances of different categories never are the same.
+        score: rounded to `SCORE_DIGITS`.
+        corner: (top, left) of `cells` on the grid.
+        cells: (rows, columns) bool, the mask at every n-th pixel of every n-th row; without any where it is empty.
+    """
+
+    category: int
+    score: float
+    corner: tuple[int, int]
+    cells: BoolArray
+
+    @classmethod
+    def of_crop(
+        cls, category: int, score: float, corner_px: tuple[int, int], mask: BoolArray, image_hw: Sequence[int]
+    ) -> "Sighting":
+        """Thin out a mask inside its bounding box, whose (top, left) is `corner_px`; a tiny one keeps one cell."""
+        step = max(1, -(-max(image_hw) // MOST_CELLS))
+        top, left = corner_px
+        cells = np.ascontiguousarray(mask[-top % step :: step, -left % step :: step])
+        if mask.size and not cells.any():
+            middle = (top + mask.shape[0] // 2) // step, (left + mask.shape[1] // 2) // step
+            return cls(category, round(score, SCORE_DIGITS), middle, np.ones((1, 1), np.bool_))
+        return cls(category, round(score, SCORE_DIGITS), (-(-top // step), -(-left // step)), cells)
+
+    @property
+    def centre(self) -> FloatArray:
+        """(row, column) of the mask's centroid on the grid."""
+        rows, columns = np.nonzero(self.cells)
+        return np.add(self.corner, (rows.mean(), columns.mean()))
+
+
+def sightings(instances: Instances) -> list[Sighting]:
+    """Return what the tracker needs of each of `instances`, in their order."""
+    parts = zip(instances.labels.tolist(), instances.scores.tolist(), instances.crops, strict=True)
+    image_hw = instances.geometry.image_hw
+    return [Sighting.of_crop(label, score, (crop.top, crop.left), crop.mask, image_hw) for label, score, crop in parts]
+
+
+def recorded_sightings(records: Iterable[Mapping[str, Any]]) -> list[Sighting]:
+    """Return the same from records: category_id (label + 1), score and segmentation (COCO's compressed code)."""
+    from pycocotools import mask as coco_mask
+
+    found = []
+    for record in records:
+        code = record["segmentation"]
+        left, top, width, height = (int(number) for number in coco_mask.toBbox(code))
+        mask = coco_mask.decode(code)[top : top + height, left : left + width].astype(np.bool_)
+        found.append(Sighting.of_crop(record["category_id"] - 1, record["score"], (top, left), mask, code["size"]))
+    return found
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One thing that is followed: how it looked last, when, and where it moves, in cells per second."""
+
+    track_id: int
+    last: Sighting
+    centre: FloatArray
+    seen_at: float
+    velocity: FloatArray = field(default_factory=lambda: np.zeros(2))
+    times_seen: int = 1
+    updates_missed: int = 0
+
+    def is_lost(self, seconds: float) -> bool:
+        """Whether it was not seen for so long that it is given up; a clock that went back ends it, too."""
+        return self.updates_missed > KEEP_UPDATES and not 0 <= seconds - self.seen_at <= KEEP_SECONDS
+
+    def expected(self, seconds: float) -> Sighting:
+        """How it should look now: as it did last, moved on."""
+        elapsed = min(max(seconds - self.seen_at, 0.0), FORESEE_SECONDS)
+        rows, columns = np.rint(self.velocity * elapsed).astype(int).tolist()
+        top, left = self.last.corner
+        return replace(self.last, corner=(top + rows, left + columns))
+
+    def see(self, sighting: Sighting, seconds: float) -> None:
+        """Take in what it looks like now."""
+        elapsed, centre = seconds - self.seen_at, sighting.centre
+        if elapsed > 0:
+            self.velocity += VELOCITY_GAIN * ((centre - self.centre) / elapsed - self.velocity)
+        self.last, self.centre, self.seen_at = sighting, centre, seconds
+        self.times_seen += 1
+        self.updates_missed = 0
+
+
+class Tracker:
+    """Gives instances ids, frame by frame; what it says depends on nothing but the calls of `update` so far."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._tracks: list[Track] = []
+        self._ids_given = 0
+
+    def update(self, sightings: Sequence[Sighting], seconds: float) -> list[int]:
+        """Return the id of each instance of the next frame.
+
+        Sure instances choose among all tracks, then the others among those that are left. How alike a pair is says
+        the IoU of the masks, the track's moved on by its velocity; their sum is made as large as can be. What finds no
+        track starts one.
+
+        Args:
+            sightings: of one frame, in any order, of instances that may overlap.
+            seconds: presentation time of the frame.
+
+        Returns:
+            Ids from 1 on, no two alike, never given to another instance later; 0 for an instance without a pixel.
+        """
+        self._tracks = [track for track in self._tracks if not track.is_lost(seconds)]
+        ids = [0] * len(sightings)
+        seen = [number for number, sighting in enumerate(sightings) if sighting.cells.size]
+        sure = [number for number in seen if sightings[number].score >= SURE_SCORE]
+        unsure = [number for number in seen if sightings[number].score < SURE_SCORE]
+        left_over = list(self._tracks)
+        for group in (sure, unsure):
+            for number, track in self._match([sightings[number] for number in group], left_over, seconds):
+                track.see(sightings[group[number]], seconds)
+                ids[group[number]] = track.track_id
+            left_over = [track for track in left_over if track.track_id not in ids]
+        for track in left_over:
+            track.updates_missed += 1
+        for number in seen:
+            ids[number] = ids[number] or self._start(sightings[number], seconds)
+        return ids
+
+    def _match(
+        self, sightings: Sequence[Sighting], tracks: Sequence[Track], seconds: float
+    ) -> Iterator[tuple[int, Track]]:
+        likeness = np.zeros((len(sightings), len(tracks)))
+        for column, track in enumerate(tracks):
+            expected = track.expected(seconds)
+            for row, sighting in enumerate(sightings):
+                iou = mask_iou(sighting, expected) if sighting.category == expected.category else 0.0
+                likeness[row, column] = iou if iou >= LEAST_IOU else 0.0
+        for row, column in zip(*linear_sum_assignment(likeness, maximize=True), strict=True):
+            if likeness[row, column]:
+                yield int(row), tracks[column]
+
+    def _start(self, sighting: Sighting, seconds: float) -> int:
+        self._ids_given += 1
+        self._tracks.append(Track(self._ids_given, sighting, sighting.centre, seconds))
+        return self._ids_given
+
+
+def mask_iou(one: Sighting, other: Sighting) -> float:
+    """Intersection over union of two masks, looked at only where their boxes overlap."""
+    tops, lefts = zip(one.corner, other.corner, strict=True)
+    bottoms, rights = ([s.corner[axis] + s.cells.shape[axis] for s in (one, other)] for axis in (0, 1))
+    top, left, bottom, right = max(tops), max(lefts), min(bottoms), min(rights)
+    if top >= bottom or left >= right:
+        return 0.0
+    parts = [
+        s.cells[top - s.corner[0] : bottom - s.corner[0], left - s.corner[1] : right - s.corner[1]]
+        for s in (one, other)
+    ]
+    both = np.count_nonzero(parts[0] & parts[1])
+    return both / (np.count_nonzero(one.cells) + np.count_nonzero(other.cells) - both)
+
+
+def tracked(segmenter: Segmenter, tracker: Tracker, panel: ControlPanel) -> Segmenter:
+    """Wrap `segmenter` so that its results carry track ids while the panel's controls say so."""
+
+    def segment(frames: Iterable[Frame]) -> Iterator[Result]:
+        for result in segmenter(frames):
+            yield with_track_ids(result, tracker) if panel.current.track else result
+
+    return segment
+
+
+def with_track_ids(result: Result, tracker: Tracker) -> Result:
+    """Return `result` with the id of each of its instances."""
+    started = time.perf_counter()
+    ids = tracker.update(sightings(result.instances), result.frame.pts_seconds)
+    steps_ms = {**result.steps_ms, "track": 1000 * (time.perf_counter() - started)}
+    return replace(result, track_ids=tuple(ids), steps_ms=steps_ms)

@@ -1,0 +1,213 @@
+"""Ids that last, on masks made by hand: one disc per thing."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from app.frames import ControlPanel, Controls, Frame, Result
+from app.tracker import KEEP_SECONDS, Sighting, Tracker, mask_iou, recorded_sightings, sightings, tracked
+from solov2 import Instances
+from solov2.image import Geometry
+
+HW = (180, 320)
+FRAME_SECONDS = 0.04
+
+
+def disc(x: float, y: float = 90, radius: int = 20, category: int = 0, score: float = 0.9) -> Sighting:
+    rows, columns = np.ogrid[: HW[0], : HW[1]]
+    return of_mask((rows - y) ** 2 + (columns - x) ** 2 <= radius**2, category, score)
+
+
+def of_mask(mask: np.ndarray, category: int = 0, score: float = 0.9) -> Sighting:
+    ys, xs = np.nonzero(mask)
+    top, left = (int(ys.min()), int(xs.min())) if ys.size else (0, 0)
+    crop = mask[top : int(ys.max()) + 1, left : int(xs.max()) + 1] if ys.size else mask[:0, :0]
+    return Sighting.of_crop(category, score, (top, left), crop, mask.shape)
+
+
+def ids_of(frames: Iterable[Sequence[Sighting]], frame_seconds: float = FRAME_SECONDS) -> list[list[int]]:
+    tracker = Tracker()
+    return [tracker.update(frame, index * frame_seconds) for index, frame in enumerate(frames)]
+
+
+def test_what_moves_keeps_its_id() -> None:
+    assert ids_of([disc(30 + 8 * step)] for step in range(20)) == [[1]] * 20
+
+
+def test_the_order_of_the_instances_does_not_matter() -> None:
+    one, other = disc(60), disc(200)
+    assert ids_of([[one, other], [other, one], [other], [one]]) == [[1, 2], [2, 1], [2], [1]]
+
+
+def test_what_moves_faster_than_its_own_size_is_followed_by_its_velocity() -> None:
+    speeds = [4.0 * min(step, 10) for step in range(14)]  # cells per frame, 40 at the end: the disc is 41 wide
+    places = np.cumsum([20.0, *speeds[:11]])
+    assert max(later - earlier for earlier, later in pairwise(places)) == 40
+    assert ids_of([disc(x)] for x in places) == [[1]] * len(places)
+
+
+def test_two_that_cross_keep_their_ids() -> None:
+    frames = [[disc(60 + 8 * step, 70), disc(260 - 8 * step, 100)] for step in range(24)]
+    assert ids_of(frames) == [[1, 2]] * 24
+
+
+def test_what_is_hidden_for_less_than_a_second_keeps_its_id() -> None:
+    hidden = round(0.8 * KEEP_SECONDS / FRAME_SECONDS)
+    ids = ids_of([[disc(100)]] * 5 + [[]] * hidden + [[disc(104)]])
+    assert (ids[4], ids[-1]) == ([1], [1])
+
+
+def test_what_comes_back_after_longer_gets_a_new_id() -> None:
+    hidden = round(1.2 * KEEP_SECONDS / FRAME_SECONDS)
+    assert ids_of([[disc(100)]] + [[]] * hidden + [[disc(100)]])[-1] == [2]
+
+
+def test_frames_that_are_seconds_apart_are_followed_too() -> None:
+    assert ids_of([[disc(100 + 5 * step)] for step in range(5)], frame_seconds=10.0) == [[1]] * 5
+
+
+def test_a_clock_that_goes_back_starts_anew_in_the_end() -> None:
+    tracker = Tracker()
+    assert tracker.update([disc(100)], 60.0) == [1]
+    for index in range(4):
+        tracker.update([], index * FRAME_SECONDS)
+    assert tracker.update([disc(100)], 1.0) == [2]
+
+
+def test_an_id_belongs_to_one_category() -> None:
+    assert ids_of([[disc(100)], [disc(100, category=1)], [disc(100), disc(100, category=1)]]) == [[1], [2], [1, 2]]
+
+
+def test_a_sure_instance_chooses_before_an_unsure_one_that_fits_better() -> None:
+    assert ids_of([[disc(100)], [disc(100, score=0.3), disc(112)]]) == [[1], [2, 1]]
+
+
+def test_an_unsure_instance_takes_what_is_left() -> None:
+    assert ids_of([[disc(100)], [disc(104, score=0.3)], [disc(108)]]) == [[1], [1], [1]]
+
+
+def test_masks_decide_where_boxes_cannot() -> None:
+    """Two triangles share one box; each lasts through a change of order."""
+    lower = np.tri(100, 100, -2, dtype=bool)
+    planes = []
+    for triangle in (lower, ~np.tri(100, 100, 2, dtype=bool)):
+        plane = np.zeros(HW, bool)
+        plane[40:140, 100:200] = triangle
+        planes.append(of_mask(plane))
+    assert ids_of([planes, planes[::-1], planes]) == [[1, 2], [2, 1], [1, 2]]
+
+
+def test_an_instance_without_a_pixel_gets_no_id_and_uses_none_up() -> None:
+    nothing = of_mask(np.zeros(HW, bool))
+    assert ids_of([[nothing, disc(100)], [nothing], [disc(100), disc(200)]]) == [[0, 1], [0], [1, 2]]
+
+
+@pytest.mark.parametrize("image_hw", [(1, 1), (3, 2000), (2160, 3840)])
+def test_a_thing_of_one_pixel_can_be_followed(image_hw: tuple[int, int]) -> None:
+    y, x = image_hw[0] - 1, image_hw[1] - 1
+    pixel = Sighting.of_crop(0, 0.9, (y, x), np.ones((1, 1), bool), image_hw)
+    assert pixel.cells.tolist() == [[True]]
+    assert ids_of([[pixel], [pixel]]) == [[1], [1]]
+
+
+def test_ids_are_never_used_again() -> None:
+    frames: list[list[Sighting]] = []
+    for step in range(6):
+        frames += [[disc(30 + 50 * step)], *([[]] * 40)]
+    assert [ids for ids in ids_of(frames) if ids] == [[1], [2], [3], [4], [5], [6]]
+
+
+def test_the_iou_of_masks_is_that_of_their_pixels() -> None:
+    one, other = disc(100, 80, 30), disc(120, 90, 25)
+    planes = []
+    for sighting in (one, other):
+        plane = np.zeros(HW, bool)
+        top, left = sighting.corner
+        rows, columns = sighting.cells.shape
+        plane[top : top + rows, left : left + columns] = sighting.cells
+        planes.append(plane)
+    expected = (planes[0] & planes[1]).sum() / (planes[0] | planes[1]).sum()
+    assert mask_iou(one, other) == pytest.approx(expected)
+    assert mask_iou(disc(50), disc(250)) == 0
+
+
+def found(seed: int, image_hw: tuple[int, int] = (75, 130)) -> Instances:
+    """Instances with blobs for masks, one of them empty."""
+    geometry = Geometry.fit(image_hw, 128, 64)
+    noise = torch.from_numpy(np.random.default_rng(seed).random((6, 1, 4, 7), np.float32))
+    probs = torch.nn.functional.interpolate(noise, geometry.mask_hw, mode="bilinear")[:, 0]
+    probs[3] = 0
+    scores = np.array([0.91234567, 0.8, 0.6, 0.5, 0.49996, 0.3], np.float32)
+    return Instances(probs, scores, np.array([0, 1, 0, 0, 1, 0]), geometry)
+
+
+def recorded(instances: Instances) -> list[dict[str, object]]:
+    parts = zip(instances.labels.tolist(), instances.scores.tolist(), instances.rle(), strict=True)
+    return [{"category_id": label + 1, "score": round(score, 4), "segmentation": code} for label, score, code in parts]
+
+
+def test_what_was_recorded_is_looked_at_as_what_was_found() -> None:
+    for seed, image_hw in enumerate(((75, 130), (700, 500), (64, 128))):
+        instances = found(seed, image_hw)
+        pairs = list(zip(sightings(instances), recorded_sightings(recorded(instances)), strict=True))
+        assert len(pairs) == 6
+        for live, read in pairs:
+            assert (live.category, live.score, live.corner) == (read.category, read.score, read.corner)
+            assert np.array_equal(live.cells, read.cells)
+
+
+def test_a_replay_of_records_goes_on_as_the_tracker_did() -> None:
+    frames = [found(seed // 3) for seed in range(30)]
+    whole, resumed = Tracker(), Tracker()
+    expected = [whole.update(sightings(frame), index * 0.04) for index, frame in enumerate(frames)]
+    for index, frame in enumerate(frames[:17]):
+        resumed.update(recorded_sightings(recorded(frame)), index * 0.04)
+    again = [resumed.update(sightings(frame), (17 + index) * 0.04) for index, frame in enumerate(frames[17:])]
+    assert again == expected[17:]
+    assert len(set(map(tuple, expected))) > 3
+
+
+def segment_nothing_new(frames: Iterable[Frame]) -> Iterator[Result]:
+    for frame in frames:
+        yield Result(frame, found(0), {"network": 1.0})
+
+
+def frames_at(*pts: int) -> list[Frame]:
+    return [Frame(np.zeros((75, 130, 3), np.uint8), ticks, Fraction(1, 25), 0.0, "made", 0) for ticks in pts]
+
+
+def test_results_carry_ids_and_the_time_that_they_took() -> None:
+    segmenter = tracked(segment_nothing_new, Tracker(), ControlPanel(Controls(track=True)))
+    results = list(segmenter(frames_at(0, 1, 2)))
+    assert [result.track_ids for result in results] == [(1, 2, 3, 0, 4, 5)] * 3
+    assert [list(result.steps_ms) for result in results] == [["network", "track"]] * 3
+
+
+def test_tracking_can_be_switched_while_the_stream_runs_and_costs_nothing_while_off() -> None:
+    panel = ControlPanel()
+    results = tracked(segment_nothing_new, Tracker(), panel)(frames_at(0, 1, 2))
+    first = next(results)
+    panel.update(track=True)
+    second = next(results)
+    panel.update(track=False)
+    third = next(results)
+    assert (first.track_ids, second.track_ids, third.track_ids) == (None, (1, 2, 3, 0, 4, 5), None)
+    assert not {"crops", "masks"} & vars(first.instances).keys()  # nothing was computed for it
+    assert list(first.steps_ms) == ["network"]
+
+
+def test_ten_instances_of_hd_pictures_take_a_few_milliseconds() -> None:
+    rows, columns = np.ogrid[:720, :1280]
+    masks = [(rows - 360) ** 2 + (columns - x) ** 2 <= 150**2 for x in range(200, 1200, 100)]
+    tracker, took = Tracker(), []
+    for step in range(12):
+        found_here = [of_mask(np.roll(mask, 4 * step, axis=1)) for mask in masks]
+        started = time.thread_time()
+        assert tracker.update(found_here, step * 0.04) == list(range(1, 11))
+        took.append(time.thread_time() - started)
+    assert min(took) < 0.03  # of the processor's time, on a slow one
