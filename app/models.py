@@ -1,0 +1,56 @@
+"""The models that a page has loaded: each once, when first asked for, and only so many at a time."""
+
+import threading
+from collections import OrderedDict
+
+from app.frames import ControlPanel
+from app.segmenter import Segmenter
+from solov2 import VARIANTS, SOLOv2, load_model
+from solov2.engine import fastest_dtype, find_device
+
+MOST_LOADED = 2
+
+
+class Models:
+    """Loads models by name and keeps the two used last. Every method may be called from any thread.
+
+    Attributes:
+        names: what may be asked for: variants' names and weights files; the first is the default.
+    """
+
+    def __init__(self, names: tuple[str, ...] = tuple(VARIANTS)) -> None:
+        """Load nothing yet."""
+        self.names = names
+        self._loaded: OrderedDict[tuple[str, str], SOLOv2] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str, device: str = "auto") -> SOLOv2:
+        """Return the model called `name` on `device`, warmed up; whoever asks while it is being loaded waits.
+
+        Raises:
+            SOLOv2Error: there is no such model or device, or its weights cannot be had.
+        """
+        place = find_device(device)
+        key = (name, str(place))
+        with self._lock:
+            if key not in self._loaded:
+                model = load_model(name, device=place, dtype=fastest_dtype(place))
+                Segmenter(model, ControlPanel()).warm_up()
+                self._loaded[key] = model
+            self._loaded.move_to_end(key)
+            while len(self._loaded) > MOST_LOADED:
+                self._loaded.popitem(last=False)
+            return self._loaded[key]
+
+    def is_loaded(self, name: str, device: str = "auto") -> bool:
+        """Whether `get` would return at once."""
+        return (name, str(find_device(device))) in self._loaded
+
+    def class_names(self, name: str) -> tuple[str, ...]:
+        """Return the classes that a model knows; a weights file is loaded for that."""
+        return VARIANTS[name].class_names if name in VARIANTS else self.get(name).class_names
+
+    def clear(self) -> None:
+        """Let go of all of them."""
+        with self._lock:
+            self._loaded.clear()

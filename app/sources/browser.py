@@ -1,0 +1,94 @@
+"""The camera of somebody's browser, whose pictures come in as JPEGs."""
+
+import io
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from app.channel import Cancelled, Channel, Empty, Finished
+from app.errors import SourceError
+from app.frames import Frame
+
+MOST_PIXELS = 4096 * 4096
+FIRST_SECONDS = 60.0  # somebody has to find the browser's question, and say yes
+NEXT_SECONDS = 10.0
+
+
+class BrowserSource:
+    """Gives the newest picture that the browser has sent; `push` may be called from any thread.
+
+    The `pts` are the browser's own clock, so that a viewer in the same browser can tell how old a picture is.
+
+    Attributes:
+        viewer: who lends the camera.
+    """
+
+    is_live = True
+    frame_rate: float | None = 30.0
+    frame_count: int | None = None
+    frame_hw = (480, 640)  # what is asked of the browser
+    time_base = Fraction(1, 1000)
+    source_id = "browser camera"
+
+    def __init__(self, viewer: str) -> None:
+        """Wait for nothing yet."""
+        self.viewer = viewer
+        self._jpegs: Channel[tuple[bytes, int, float]] = Channel(1, "drop_oldest")
+
+    def push(self, jpeg: bytes, clock_ms: int) -> None:
+        """Take a picture with the browser's time in milliseconds; it replaces one that still waits."""
+        try:
+            self._jpegs.put((jpeg, clock_ms, time.monotonic()))
+        except (Cancelled, RuntimeError):  # the stream has ended meanwhile
+            return
+
+    def fail(self, reason: str) -> None:
+        """End the stream: the browser has no camera to lend."""
+        self._jpegs.fail(SourceError(reason))
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the pictures.
+
+        Raises:
+            SourceError: none came for too long, or one is not a picture.
+        """
+        index = 0
+        try:
+            while True:
+                jpeg, clock_ms, arrived_at = self._jpegs.get(FIRST_SECONDS if index == 0 else NEXT_SECONDS)
+                yield Frame(decode(jpeg), clock_ms, self.time_base, arrived_at, self.source_id, index)
+                index += 1
+        except Empty:
+            raise SourceError(
+                "the browser sent no picture: is its page still open, and its camera permitted?"
+            ) from None
+        except (Cancelled, Finished):
+            return
+
+    def close(self) -> None:
+        """Stop at once."""
+        self._jpegs.cancel()
+
+
+def decode(jpeg: bytes) -> npt.NDArray[np.uint8]:
+    """Return a JPEG as (H, W, 3) uint8 RGB.
+
+    Raises:
+        SourceError: it is none, or is larger than a camera's picture can be.
+    """
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as header:
+            width, height = header.size
+    except (UnidentifiedImageError, OSError):
+        raise SourceError("the browser sent something that is not a JPEG picture") from None
+    if width * height > MOST_PIXELS:
+        raise SourceError(f"a camera's picture may have {MOST_PIXELS} pixels, the browser sent {width}x{height}")
+    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise SourceError("the browser sent a JPEG picture that is damaged")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

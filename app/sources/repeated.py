@@ -1,0 +1,56 @@
+"""A file over and over, on one clock that goes on."""
+
+import dataclasses
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from app.frames import Frame
+
+if TYPE_CHECKING:
+    from app.pipeline import Source
+
+
+class RepeatedSource:
+    """Opens a source again whenever it ends; the timestamps of each round follow those of the round before."""
+
+    frame_count: int | None = None
+
+    def __init__(self, open_source: "Callable[[], Source]") -> None:
+        """Open the first round.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+        self._open = open_source
+        self._source = open_source()
+        self._closed = threading.Event()
+        self.source_id = self._source.source_id
+        self.is_live = self._source.is_live
+        self.frame_rate = self._source.frame_rate
+        self.frame_hw = self._source.frame_hw
+        self.time_base = self._source.time_base
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield frames for ever, unless a round has none; raise what the source raises."""
+        index = itertools.count()
+        offset = 0
+        while not self._closed.is_set():
+            next_pts = offset
+            for frame in self._source:
+                yield dataclasses.replace(frame, pts=frame.pts + offset, index=next(index))
+                next_pts = frame.pts + offset + self._ticks_per_frame()
+            if next_pts == offset:
+                return
+            offset = next_pts
+            if not self._closed.is_set():
+                self._source = self._open()
+
+    def close(self) -> None:
+        """Stop at the next frame."""
+        self._closed.set()
+        self._source.close()
+
+    def _ticks_per_frame(self) -> int:
+        return max(1, round(1 / (self.frame_rate * self.time_base))) if self.frame_rate else 1

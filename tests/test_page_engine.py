@@ -1,0 +1,213 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from app import engine as engine_module
+from app.engine import Choice, Engine
+from app.errors import SinkError, SourceError
+from app.frames import Frame
+from app.models import Models
+from app.pipeline import Source
+from tests.fake_media import grey
+from tests.fake_model import FakeModel, FakeSegmenter
+
+
+class Camera:
+    """A live source of grey pictures that counts how many of its kind are open."""
+
+    source_id = "camera"
+    is_live = True
+    frame_rate: float | None = 100.0
+    frame_count: int | None = None
+    frame_hw = (48, 64)
+    time_base = Fraction(1, 100)
+    open_count = most_open = 0
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+        Camera.open_count += 1
+        Camera.most_open = max(Camera.most_open, Camera.open_count)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(100_000):
+            if self._closed.wait(0.005):
+                return
+            yield Frame(grey(index % 200), index, self.time_base, time.monotonic(), self.source_id, index)
+
+    def close(self) -> None:
+        if not self._closed.is_set():
+            Camera.open_count -= 1
+        self._closed.set()
+
+
+class File(Camera):
+    """Twenty pictures that end by themselves."""
+
+    is_live = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(20):
+            yield Frame(grey(10 * index), index, self.time_base, time.monotonic(), self.source_id, index)
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Models that are loaded in no time; the names and devices that were."""
+    asked: list[tuple[str, str]] = []
+
+    def get(self: Models, name: str, device: str = "auto") -> FakeModel:
+        asked.append((name, device))
+        return FakeModel()
+
+    monkeypatch.setattr(FakeSegmenter, "panels", [], raising=False)
+    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lambda frame: None), raising=False)
+    monkeypatch.setattr(Models, "get", get)
+    monkeypatch.setattr(engine_module, "Segmenter", FakeSegmenter)
+    monkeypatch.setattr(Camera, "open_count", 0)
+    monkeypatch.setattr(Camera, "most_open", 0)
+    return asked
+
+
+@pytest.fixture
+def engine(loads: list[tuple[str, str]]) -> Iterator[Engine]:
+    made = Engine(Models())
+    yield made
+    made.close()
+
+
+def wait_until(is_true: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def state(engine: Engine) -> str:
+    return str(engine.status()["state"])
+
+
+def has_shown(engine: Engine) -> bool:
+    return engine.status().get("stats", {}).get("displayed", 0) > 0
+
+
+def camera(model: str = "nano") -> Choice:
+    return Choice("camera", Camera, model)
+
+
+def test_nothing_runs_or_is_loaded_before_it_is_asked_for(engine: Engine, loads: list[tuple[str, str]]) -> None:
+    assert engine.status() == {"state": "idle", "message": ""}
+    assert engine.snapshot_png() is None
+    assert loads == []
+    engine.stop()
+
+
+def test_a_stream_runs_until_it_is_stopped(engine: Engine) -> None:
+    engine.start(camera())
+    wait_until(lambda: has_shown(engine))
+    assert state(engine) == "running"
+    engine.stop()
+    assert engine.status()["message"] == "Stopped"
+    assert (state(engine), Camera.open_count) == ("ended", 0)
+
+
+def test_a_file_ends_by_itself_and_its_last_picture_stays(engine: Engine) -> None:
+    engine.start(Choice("clip", File, "nano"))
+    wait_until(lambda: state(engine) == "ended")
+    assert engine.status()["message"] == "The source has ended"
+    assert engine.status()["stats"]["displayed"] == 20
+    png = engine.snapshot_png()
+    assert png is not None
+    assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape == (48, 64, 3)
+
+
+def test_a_new_start_replaces_the_stream_and_two_cameras_are_never_open(engine: Engine) -> None:
+    for _ in range(10):
+        engine.start(camera())
+    wait_until(lambda: has_shown(engine))
+    assert (Camera.most_open, Camera.open_count) == (1, 1)
+
+
+def test_another_model_is_a_new_run_on_the_same_source(engine: Engine, loads: list[tuple[str, str]]) -> None:
+    engine.switch("light-r18", "cpu")
+    assert loads == []
+    engine.start(camera())
+    wait_until(lambda: has_shown(engine))
+    engine.switch("light-r18", "cpu")
+    wait_until(lambda: has_shown(engine))
+    assert loads == [("nano", "auto"), ("light-r18", "cpu")]
+    assert engine.status()["model"] == "light-r18"
+
+
+def test_paused_is_a_state_of_its_own_and_a_new_start_ends_it(engine: Engine) -> None:
+    engine.start(camera())
+    wait_until(lambda: has_shown(engine))
+    engine.panel.update(paused=True)
+    assert state(engine) == "paused"
+    engine.start(camera())
+    assert not engine.panel.current.paused
+
+
+def test_a_source_that_cannot_be_opened_is_told_in_one_sentence(engine: Engine) -> None:
+    def fail() -> Source:
+        raise SourceError("could not open camera 7: no such device")
+
+    engine.start(Choice("camera 7", fail, "nano"))
+    wait_until(lambda: state(engine) == "failed")
+    assert engine.status()["message"] == "could not open camera 7: no such device"
+
+
+def test_a_bug_is_not_shown_to_visitors(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> Source:
+        raise RuntimeError("secret of the inside")
+
+    engine.start(Choice("camera", fail, "nano"))
+    wait_until(lambda: state(engine) == "failed")
+    assert "secret" not in str(engine.status())
+    assert "secret of the inside" in capsys.readouterr().err
+
+
+def test_fifty_starts_and_stops_leave_no_thread_and_no_camera(engine: Engine) -> None:
+    before = threading.active_count()
+    for _ in range(50):
+        engine.start(camera())
+        wait_until(lambda: has_shown(engine))
+        engine.stop()
+    assert threading.active_count() == before
+    assert (Camera.open_count, Camera.most_open) == (0, 1)
+
+
+def test_a_recording_starts_and_stops_within_a_stream(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "recording.mp4"
+    with pytest.raises(SinkError, match="start a stream first"):
+        engine.start_recording(path)
+    engine.start(camera())
+    wait_until(lambda: has_shown(engine))
+    engine.start_recording(path)
+    wait_until(lambda: engine.status()["recorded_frames"] >= 5)
+    assert engine.status()["recording"]
+    engine.stop_recording()
+    assert not engine.status()["recording"]
+    assert state(engine) == "running"
+    with av.open(str(path)) as container:
+        pictures = list(container.decode(video=0))
+    assert len(pictures) == engine.status()["recorded_frames"]
+    assert pictures[0].time == 0
+
+
+def test_a_recording_that_grows_too_large_ends_without_the_stream(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "MOST_RECORDED_BYTES", 1)
+    engine.start(camera())
+    wait_until(lambda: has_shown(engine))
+    engine.start_recording(tmp_path / "recording.mp4")
+    wait_until(lambda: "limit" in engine.status()["recording_problem"])
+    shown = engine.status()["stats"]["displayed"]
+    wait_until(lambda: engine.status()["stats"]["displayed"] > shown)
