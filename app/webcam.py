@@ -10,11 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from app.errors import AppError, SinkError
 from app.frames import ControlPanel, Controls, Result
+from app.options import add_model_options, check_classes, count, names, score
 from app.pipeline import Picture, Sink, Source, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
@@ -26,7 +27,7 @@ from app.sinks.writable import check_writable
 from app.sources import PacedSource, find_source, list_cameras
 from app.stats import StatsSnapshot, StreamStats
 from app.tracker import Tracker, tracked
-from solov2 import VARIANTS, SOLOv2Error, UnknownNameError, load_model
+from solov2 import SOLOv2Error, load_model
 from solov2.cli import EXIT_INTERRUPTED, CommandParser, add_debug_flag, run_command
 from solov2.engine import find_device, find_dtype
 
@@ -41,15 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="python -m app.webcam", description=__doc__)
     add = parser.add_argument
     add("--source", default="0", help="camera number (0), video, picture, folder of pictures, address, or 'demo'")
-    add("--model", default="nano", help=f"a weights file, or one of: {', '.join(VARIANTS)} (nano)")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
-    add("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
+    add_model_options(parser)
     add("--save", type=Path, metavar="FILE.mp4", help="write the annotated video there")
     add("--headless", action="store_true", help="open no window")
-    add("--score", type=_score, default=Controls().score_threshold, help="least score to show, 0 to 1 (%(default)s)")
-    add("--classes", type=_names, metavar="NAME,NAME", help="show these classes only")
+    add("--score", type=score, default=Controls().score_threshold, help="least score to show, 0 to 1 (%(default)s)")
+    add("--classes", type=names, metavar="NAME,NAME", help="show these classes only")
     add("--track", action="store_true", help="give each instance an id and a colour that last")
-    add("--max-frames", type=_count, metavar="N", help="stop after N frames")
+    add("--max-frames", type=count, metavar="N", help="stop after N frames")
     add("--stats-json", type=Path, metavar="FILE", help="write rates, ages and drops there at the end")
     add("--no-readout", action="store_true", help="draw no rates into the picture")
     add("--list-cameras", action="store_true", help="list the cameras that can be opened, and stop")
@@ -114,14 +113,6 @@ def check_outputs(options: argparse.Namespace) -> None:
             raise SinkError(f"{path} is the source itself: choose another name for the output")
 
 
-def check_classes(names: frozenset[str] | None, known: Sequence[str]) -> frozenset[str] | None:
-    """Return `names`; raise UnknownNameError if one of them is not `known`."""
-    for name in sorted(names or ()):
-        if name not in known:
-            raise UnknownNameError("class", name, known)
-    return names
-
-
 def open_sinks(
     options: argparse.Namespace, source: Source, panel: ControlPanel, draw: Callable[[Result], Picture]
 ) -> list[Sink]:
@@ -156,27 +147,6 @@ def report(snapshot: StatsSnapshot, saved: Path | None, stats_json: Path | None)
             print(f"dropped at {cause}: {count}")
         if saved is not None:
             print(f"saved {saved}")
-
-
-def _score(text: str) -> float:
-    with suppress(ValueError):
-        score = float(text)
-        if 0 <= score <= 1:
-            return score
-    raise argparse.ArgumentTypeError(f"must be a number in [0, 1], got {text!r}")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def _names(text: str) -> frozenset[str]:
-    names = frozenset(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise argparse.ArgumentTypeError("must name at least one class, such as person,cat")
-    return names
 
 
 if __name__ == "__main__":

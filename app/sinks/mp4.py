@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import struct
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
@@ -15,6 +16,8 @@ import numpy.typing as npt
 from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
+
+from app.sinks.audio import Audio
 
 Picture = npt.NDArray[np.uint8]
 VideoPacket: TypeAlias = "Packet[VideoStream]"
@@ -54,6 +57,7 @@ class Mp4Writer:
         time_base: Fraction,
         frame_rate: Fraction | None = None,
         origin_pts: int = 0,
+        audio: Audio | None = None,
     ) -> None:
         """Create the file.
 
@@ -63,6 +67,7 @@ class Mp4Writer:
             time_base: seconds per tick of the timestamps.
             frame_rate: nominal frames per second, None where unknown.
             origin_pts: the timestamp that becomes 0.
+            audio: copied by `close`, at its distance to the pictures.
 
         Raises:
             OSError, av.FFmpegError: the file cannot be created, or the encoder cannot take the size.
@@ -80,7 +85,8 @@ class Mp4Writer:
         self._stream.codec_context.gop_size = max(1, round(KEYFRAME_SECONDS * self._rate))
         self._stream.codec_context.thread_count = max(1, (os.cpu_count() or 1) // 4)  # the others belong to the model
         self._last_pts: int | None = None
-        self._shift = -origin_pts
+        self._shift = self._first_shift = -origin_pts
+        self._audio = audio
         self._reformatter = VideoReformatter()
         self._held: VideoPacket | None = None  # until the next one tells how long it lasts
 
@@ -100,7 +106,7 @@ class Mp4Writer:
         """Write what the encoder still holds and turn the file into a plain MP4; if that fails, it stays fragmented.
 
         Raises:
-            OSError, av.FFmpegError: the end of the file could not be written.
+            OSError, av.FFmpegError: the end of the file could not be written, or the audio not be copied.
         """
         try:
             self._mux(self._stream.encode(None))
@@ -110,8 +116,11 @@ class Mp4Writer:
         finally:
             self._container.close()
         _check_whole(self.path, last_box=b"mfra")
-        with contextlib.suppress(OSError, av.FFmpegError):
-            _rewrite(self.path)
+        try:
+            _rewrite(self.path, self._audio, float(self._first_shift * self.time_base))
+        except (OSError, av.FFmpegError):
+            if self._audio is not None:
+                raise
 
     def abandon(self) -> None:
         """Release the file after a failure, such as a full disk; it ends with the last fragment that is whole."""
@@ -126,6 +135,8 @@ class Mp4Writer:
             if (self._last_pts - pts) * self.time_base > 1:
                 self._shift += self._last_pts + self._nominal_ticks() - pts
             pts = self._last_pts + 1
+        if self._last_pts is None and pts < 0:  # the file will start at 0
+            self._first_shift -= pts
         self._last_pts = pts
         return pts
 
@@ -145,11 +156,13 @@ def _ticks(packet: VideoPacket) -> int:
     return packet.pts or 0
 
 
-def _rewrite(path: Path) -> None:
+def _rewrite(path: Path, audio: Audio | None, audio_shift_seconds: float) -> None:
     """Copy the packets of `path` into a plain MP4 with its index in front, and put that in its place."""
     finished = path.with_name(f".{path.stem}.finished.mp4")
     try:
-        with av.open(str(path)) as source:
+        with contextlib.ExitStack() as opened:
+            source = opened.enter_context(av.open(str(path)))
+            sound = None if audio is None else opened.enter_context(av.open(str(audio.path)))
             fragments = source.streams.video[0]
             time_base = fragments.time_base or MILLISECOND
             # The first timestamp is stored in ticks of the movie, not the track: those are milliseconds unless told.
@@ -157,14 +170,22 @@ def _rewrite(path: Path) -> None:
             with av.open(str(finished), "w", format="mp4", options=options) as target:
                 stream = target.add_stream_from_template(fragments)
                 stream.time_base = time_base
-                for packet in source.demux(fragments):
-                    if packet.dts is not None:
-                        packet.stream = stream
-                        target.mux(packet)
+                packets = _for_stream(source.demux(fragments), stream)
+                if audio is not None and sound is not None:
+                    packets = audio.beside(packets, sound, target, audio_shift_seconds)
+                for packet in packets:
+                    target.mux(packet)
         _check_whole(finished, last_box=b"mdat")
         finished.replace(path)
     finally:
         finished.unlink(missing_ok=True)
+
+
+def _for_stream(packets: Iterable[VideoPacket], stream: VideoStream) -> Iterator[VideoPacket]:
+    for packet in packets:
+        if packet.dts is not None:
+            packet.stream = stream
+            yield packet
 
 
 def _check_whole(path: Path, last_box: bytes) -> None:

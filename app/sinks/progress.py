@@ -11,9 +11,18 @@ class ProgressSink:
 
     needs_picture = False
 
-    def __init__(self, total: int | None) -> None:
-        """Begin a line that ends at `total` frames, where that is known."""
-        self._line = tqdm(total=total, unit="frame", dynamic_ncols=True)
+    def __init__(self, total: int | None, label: str | None = None, done: int = 0, line: int = 0) -> None:
+        """Begin a line that ends at `total` frames, where that is known.
+
+        Args:
+            total: frames, those `done` before included.
+            label: stands in front.
+            done: so many were done before, and do not count in the rate.
+            line: below so many other progress lines; such a line goes away at the end.
+        """
+        self._line = tqdm(
+            total=total, desc=label, initial=done, unit="frame", dynamic_ncols=True, position=line, leave=not line
+        )
 
     def write(self, result: Result, picture: Picture | None) -> None:
         """Count a frame."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from app.channel import Cancelled, Channel
 from app.errors import SinkError
 from app.frames import Result
+from app.sinks.audio import Audio
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.writable import check_writable
 
@@ -30,7 +31,12 @@ class VideoSink:
     needs_picture = True
 
     def __init__(
-        self, path: str | os.PathLike[str], *, frame_rate: float | None = None, start_at_zero: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        frame_rate: float | None = None,
+        start_at_zero: bool = False,
+        audio: Audio | None = None,
     ) -> None:
         """Check that `path` can be written, and touch nothing yet.
 
@@ -39,6 +45,7 @@ class VideoSink:
             frame_rate: nominal frames per second, None where unknown; timestamps do not depend on it.
             start_at_zero: let the first picture be at 0 seconds, as a live source's clock may have run for days. The
                 others keep their distance to it.
+            audio: copied beside the pictures at the end, where it was in its file; None is silent.
 
         Raises:
             SinkError: there is no such folder, or no file can be written there.
@@ -46,7 +53,7 @@ class VideoSink:
         self.path = Path(path)
         check_video_path(self.path)
         self._frame_rate = Fraction(frame_rate).limit_denominator(1001) if frame_rate else None
-        self._start_at_zero = start_at_zero
+        self._start_at_zero, self._audio = start_at_zero, audio
         self._pictures: Channel[tuple[Result, Picture]] = Channel(WAITING_PICTURES)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._encode_all, name="encode", daemon=True)
@@ -89,7 +96,7 @@ class VideoSink:
     def _open(self, result: Result, picture: Picture) -> Mp4Writer:
         origin_pts = result.frame.pts if self._start_at_zero else 0
         height, width = picture.shape[:2]
-        return Mp4Writer(self.path, (height, width), result.frame.time_base, self._frame_rate, origin_pts)
+        return Mp4Writer(self.path, (height, width), result.frame.time_base, self._frame_rate, origin_pts, self._audio)
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, OSError | av.FFmpegError):

@@ -1,6 +1,8 @@
-"""Whether a file can be written: found out before the work begins."""
+"""Whether a file can be written: found out before the work begins, and told in one line during it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import SinkError
@@ -18,3 +20,19 @@ def check_writable(path: Path) -> None:
         raise SinkError(f"could not write {path}: there is no folder {path.parent}. Create it first")
     if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise SinkError(f"could not write {path}: no permission. Choose another place")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of the disk into one line.
+
+    Raises:
+        SinkError: the block could not write `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SinkError(
+            f"could not write {path}: {error.strerror}. What was written before is kept: "
+            "make room or choose another place, and run the same command again"
+        ) from error

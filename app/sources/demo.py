@@ -11,6 +11,7 @@ import numpy.typing as npt
 import skimage.data
 
 from app.frames import Frame
+from app.sources.selection import EVERYTHING, Selection
 
 _CLIP_HW = (720, 1280)
 _CLIP_SECONDS = 10
@@ -31,8 +32,13 @@ _PATH_VIEWS = (
 
 
 class DemoSource:
-    """Ten seconds at 1280x720 and 30 frames per second, which end where they began."""
+    """Ten seconds at 1280x720 and 30 frames per second, which end where they began.
 
+    Attributes:
+        selection: which frames are given.
+    """
+
+    selection: Selection = EVERYTHING
     source_id = "demo"
     is_live = False
     frame_rate: float | None = 30.0
@@ -47,10 +53,10 @@ class DemoSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames as fast as they are read."""
-        for pts in range(30 * _CLIP_SECONDS):
+        for pts, seconds in self.selection.choose((pts / 30 for pts in range(30 * _CLIP_SECONDS)), float):
             if self._closed.is_set():
                 return
-            image = self._view(float(pts * self.time_base))
+            image = self._view(seconds)
             yield Frame(image, pts, self.time_base, time.monotonic(), self.source_id, pts)
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Pictures as a stream: one file, or a folder in natural order. Each is shown for a second of the saved video."""
 
+import itertools
 import re
 import threading
 import time
@@ -14,13 +15,21 @@ import numpy.typing as npt
 from app.errors import SourceError
 from app.frames import Frame
 from app.sources.quiet import quiet_opencv
+from app.sources.selection import EVERYTHING, Selection
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _NAMED_AT_MOST = 3
 
 
 class PictureSource:
-    """The frames of picture files, which may differ in size."""
+    """The frames of picture files, which may differ in size.
+
+    Attributes:
+        paths: of the pictures, in order. A frame's `index` and `pts` are the place of its picture among them.
+        selection: which frames are given; the other pictures are not read.
+    """
+
+    selection: Selection = EVERYTHING
 
     is_live = False
     frame_rate: float | None = 1.0
@@ -34,7 +43,7 @@ class PictureSource:
         """
         self.source_id = source_id
         self.frame_count: int | None = len(paths)
-        self._paths = paths
+        self.paths = paths
         self._closed = threading.Event()
         first = next((image for image in map(read_picture, paths) if image is not None), None)
         if first is None:
@@ -48,18 +57,19 @@ class PictureSource:
             SourceError: some pictures could not be read; all others have been yielded.
         """
         unreadable = []
-        index = 0
-        for position, path in enumerate(self._paths):
+        used = 0
+        seconds = itertools.count()  # a picture each
+        for position, path in self.selection.choose(self.paths, lambda _: next(seconds)):
             if self._closed.is_set():
                 return
             image = read_picture(path)
             if image is None:
                 unreadable.append(path)
                 continue
-            yield Frame(image, position, self.time_base, time.monotonic(), self.source_id, index)
-            index += 1
+            yield Frame(image, position, self.time_base, time.monotonic(), self.source_id, position)
+            used += 1
         if unreadable:
-            raise SourceError(f"could not read {_named(unreadable)} as a picture; the other {index} were used")
+            raise SourceError(f"could not read {_named(unreadable)} as a picture; the other {used} were used")
 
     def close(self) -> None:
         """Stop at the next picture."""
@@ -75,7 +85,7 @@ def open_folder(folder: Path) -> PictureSource:
     paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     if not paths:
         raise SourceError(f"no pictures in {folder}. Known endings: {', '.join(sorted(PICTURE_SUFFIXES))}")
-    return PictureSource(str(folder), sorted(paths, key=_natural))
+    return PictureSource(str(folder), sorted(paths, key=natural_order))
 
 
 def open_picture(path: Path) -> PictureSource:
@@ -98,7 +108,7 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_order(path: Path) -> list[tuple[int, str]]:
     """A sort key by which numbers inside a name count by their value."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name.lower())]
 

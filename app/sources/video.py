@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from app.errors import SourceError
 from app.frames import Frame
+from app.sources.selection import EVERYTHING, Selection
 
 Decode: TypeAlias = Callable[[InputContainer, VideoStream, str], Iterator[VideoFrame]]
 
@@ -26,7 +27,13 @@ _MISSING_SECONDS = 0.5
 
 
 class VideoSource:
-    """The frames of one PyAV container, once. The first picture is decoded at once, so that errors show early."""
+    """The frames of one PyAV container, once. The first picture is decoded at once, so that errors show early.
+
+    Attributes:
+        selection: which frames are given. The others are decoded, as those after them depend on them, and no more.
+    """
+
+    selection: Selection = EVERYTHING
 
     def __init__(self, container: InputContainer, source_id: str, decode: Decode, is_live: bool) -> None:
         """Take over `container`.
@@ -66,9 +73,8 @@ class VideoSource:
         with self._being_read:
             try:
                 pictures = self._pictures if self.is_live else itertools.chain([self._first], self._pictures)
-                for index, picture in enumerate(pictures):
-                    if self._closed.is_set():
-                        return
+                wanted = itertools.takewhile(lambda _: not self._closed.is_set(), pictures)
+                for index, picture in self.selection.choose(wanted, self._seconds):
                     yield self._frame(picture, index)
             finally:
                 self._container.close()
@@ -79,6 +85,9 @@ class VideoSource:
         if self._being_read.acquire(blocking=False):
             self._container.close()
             self._being_read.release()
+
+    def _seconds(self, picture: VideoFrame) -> float:
+        return float((picture.pts or 0) * self.time_base)
 
     def _frame(self, picture: VideoFrame, index: int) -> Frame:
         image = upright_rgb(picture)

@@ -1,0 +1,198 @@
+"""From the names on a command line to inputs: videos and sequences of pictures, each with a name for its outputs."""
+
+import glob
+import hashlib
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.errors import SourceError
+from app.sources import open_source, redact
+from app.sources.address import scheme_of
+from app.sources.pictures import PICTURE_SUFFIXES, PictureSource, natural_order
+
+if TYPE_CHECKING:
+    from app.annotation.recording import FileSource
+
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .asf .avi .flv .gif .h264 .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()
+)
+DEMO = "demo"
+_NUMBERED = re.compile(r"%0?(\d*)d")
+_PROBED_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something to annotate.
+
+    Attributes:
+        path: of the video, of the folder of the pictures, or of the only picture: what a user is told.
+        pictures: the files of a sequence in order; empty for a video.
+        name: of the folder for its outputs, unlike every other's.
+    """
+
+    path: Path
+    pictures: tuple[Path, ...] = ()
+    name: str = ""
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether it is the built-in clip."""
+        return str(self.path) == DEMO
+
+    @property
+    def title(self) -> str:
+        """The file's or folder's own name."""
+        return os.path.basename(os.path.abspath(self.path))
+
+    def open(self) -> "FileSource":
+        """Return its source.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        if self.pictures:
+            return PictureSource(str(self.path), list(self.pictures))
+        return open_source(str(self.path))  # type: ignore[return-value]  # a path never is a live source
+
+    def file_name(self, index: int) -> str | None:
+        """The name of the picture with this index; None for a video."""
+        return self.pictures[index].name if self.pictures else None
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with the content: sizes and names, and both ends of a video.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        digest = hashlib.sha256()
+        try:
+            for path in self.pictures or (() if self.is_demo else (self.path,)):
+                digest.update(f"{path.name if self.pictures else ''}:{path.stat().st_size};".encode())
+            if not self.pictures and not self.is_demo:
+                digest.update(_both_ends(self.path))
+        except OSError as error:
+            raise SourceError(f"could not read {self.path}: {error.strerror}") from error
+        return digest.hexdigest()[:16]
+
+
+def find_inputs(names: Iterable[str], outputs: Path, listing: Iterable[str] | None = None) -> list[Input]:
+    """Return the inputs that `names` stand for, each once, in their order.
+
+    Args:
+        names: of files, folders (the videos in it one by one, its pictures as one sequence), globs, sequences such as
+            `frames/%04d.png`, `.txt` files that list names line by line, or `-` for such a list on standard input. The
+            pictures of one folder become one sequence, however they are named.
+        outputs: what lies in it never is an input, so that a glob does not find what an earlier run made.
+        listing: the lines that `-` stands for; None means standard input.
+
+    Raises:
+        SourceError: a name stands for nothing.
+    """
+    found: dict[str, Input] = {}
+    own = outputs.resolve()
+    for name in _with_lists(names, listing):
+        for path in _files(name):
+            if own in path.resolve().parents:
+                continue
+            is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+            place = path.parent if is_picture else path
+            before = found.get(os.path.abspath(place), Input(place))
+            pictures = (*before.pictures, path) if is_picture and path not in before.pictures else before.pictures
+            found[os.path.abspath(place)] = replace(before, pictures=pictures)
+    if not found:
+        raise SourceError("no input: name videos, pictures, folders or globs of them, a .txt file with names, or -")
+    inputs = [replace(one, path=one.pictures[0]) if len(one.pictures) == 1 else one for one in found.values()]
+    return [replace(one, name=name) for one, name in zip(inputs, _unique_names(inputs), strict=True)]
+
+
+def _with_lists(names: Iterable[str], listing: Iterable[str] | None) -> Iterator[str]:
+    """Yield the names, and in place of a list the names in it; empty lines and comments are left out."""
+    for name in names:
+        if name == "-":
+            yield from _entries(sys.stdin if listing is None else listing)
+        elif name.lower().endswith(".txt") and os.path.isfile(name):
+            try:
+                with open(name, encoding="utf-8") as file:
+                    yield from _entries(file)
+            except (OSError, UnicodeDecodeError) as error:
+                raise SourceError(f"could not read {name} as a list of names: {error}") from error
+        else:
+            yield name
+
+
+def _entries(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if (entry := line.strip()) and not entry.startswith("#"):
+            yield entry
+
+
+def _files(name: str) -> list[Path]:
+    """The files that one name stands for.
+
+    Raises:
+        SourceError: there is none.
+    """
+    if scheme_of(name) is not None:
+        raise SourceError(f"{redact(name)} is an address: save it as a file first, and annotate that")
+    path = Path(name)
+    if name == DEMO or os.path.isfile(path):
+        return [path]
+    if os.path.isdir(path):
+        return _known(path.iterdir()) or _nothing(f"no video and no picture in the folder {name}")
+    if _NUMBERED.search(path.name):
+        return _numbered(path) or _nothing(f"no pictures are called {name}")
+    if glob.has_magic(name):
+        return _known(map(Path, glob.glob(name, recursive=True))) or _nothing(f"no video and no picture matches {name}")
+    return _nothing(f"no such file or folder: {name}")
+
+
+def _nothing(message: str) -> list[Path]:
+    raise SourceError(message)
+
+
+def _known(paths: Iterable[Path]) -> list[Path]:
+    """Those that look like videos or pictures, folder by folder in natural order."""
+    known = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES and path.is_file()]
+    return sorted(known, key=lambda path: (str(path.parent), natural_order(path)))
+
+
+def _numbered(pattern: Path) -> list[Path]:
+    """The files of a sequence such as `frames/%04d.png`, by number; there may be gaps."""
+    before, after = _NUMBERED.split(pattern.name)[0], _NUMBERED.split(pattern.name)[-1]
+    name = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
+    if not pattern.parent.is_dir():
+        return []
+    return sorted((path for path in pattern.parent.iterdir() if name.fullmatch(path.name)), key=natural_order)
+
+
+def _unique_names(inputs: Sequence[Input]) -> list[str]:
+    """A name for each input, no two alike: the shortest of its names that no other input could be called, too.
+
+    That is its stem, or else its whole name, with its folder, or with a number.
+    """
+    choices = [_possible_names(one) for one in inputs]
+    takers = Counter(name.casefold() for names in choices for name in names)
+    return [
+        next((name for name in names if takers[name.casefold()] == 1), f"{names[-1]}_{number}")
+        for number, names in enumerate(choices, start=1)
+    ]
+
+
+def _possible_names(one: Input) -> list[str]:
+    path = Path(os.path.abspath(one.path))
+    stem = path.name if len(one.pictures) > 1 else path.stem
+    return list(dict.fromkeys([stem or "root", path.name or "root", f"{path.parent.name}_{path.name}"]))
+
+
+def _both_ends(path: Path) -> bytes:
+    with path.open("rb") as file:
+        start = file.read(_PROBED_BYTES)
+        file.seek(max(0, path.stat().st_size - _PROBED_BYTES))
+        return start + file.read(_PROBED_BYTES)

@@ -1,0 +1,179 @@
+"""The way of one input to its outputs, from where an earlier run stopped."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from app.annotation.inputs import Input
+from app.annotation.outcome import Outcome
+from app.annotation.recorder import Recorder, rebuild
+from app.annotation.recording import FileSource, Progress, Recording, Settings, source_header
+from app.errors import SourceError
+from app.frames import ControlPanel, Controls, Result
+from app.pipeline import Picture, Segmenter, Sink, run
+from app.renderer import Renderer
+from app.sinks.annotations import AnnotationSink
+from app.sinks.audio import Audio
+from app.sinks.interrupt import InterruptSink
+from app.sinks.video import VideoSink
+from app.sinks.writable import writing
+from app.stats import StreamStats
+from app.tracker import Tracker
+
+VIDEO_NAME = "annotated.mp4"
+PARTIAL_VIDEO_NAME = "annotated.partial.mp4"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which outputs are wanted beside the lines: the annotated video, and other formats by name."""
+
+    video: bool = False
+    formats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all inputs of a run have in common.
+
+    Attributes:
+        out: the folder that gets a folder for each input.
+        settings, model_header: what the header of every file says.
+        wanted: the outputs.
+        segmenter: knows what is in a frame.
+        progress: makes the sink that shows how one input goes on, from its label, the frames done and the total.
+    """
+
+    out: Path
+    settings: Settings
+    model_header: dict[str, Any]
+    wanted: Wanted
+    segmenter: Segmenter
+    progress: Callable[[str, int, int | None], list[Sink]]
+
+    def check(self, one: Input) -> None:
+        """Look whether what an earlier run left can be gone on with; an input that cannot be read is not looked at.
+
+        Raises:
+            SinkError: it was made from another input or with other options.
+        """
+        with suppress(SourceError):
+            Recording(self.out / one.name).check(self._options_of(one))
+
+    def do(self, one: Input) -> Outcome:
+        """Make what is missing of the input's outputs.
+
+        An input that cannot be read, or not to its end, is told in the outcome.
+
+        Raises:
+            SinkError: an output cannot be written.
+            KeyboardInterrupt: Ctrl-C or SIGTERM came; what was done is kept, and is gone on with another time.
+        """
+        started = time.perf_counter()
+        folder = self.out / one.name
+        outcome = Outcome.read(folder, str(one.path))
+        try:
+            self._read(one, folder, outcome)
+        except SourceError as error:
+            outcome.problem = str(error)
+        else:
+            self._convert(folder, outcome)
+        outcome.seconds = time.perf_counter() - started
+        return outcome
+
+    def _read(self, one: Input, folder: Path, outcome: Outcome) -> None:
+        """Record the frames that are not recorded yet, and draw the video if it is wanted and not there."""
+        recording = Recording(folder)
+        needs_video = self.wanted.video and not (folder / VIDEO_NAME).exists()
+        if recording.is_whole() and not needs_video:
+            return
+        with closing(one.open()) as source, InterruptSink() as interrupt:
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            audio = self._audio(one)
+            video = [self._video_sink(source, folder, audio)] if needs_video else []
+            self._record(one, source, recording, outcome, [*video, interrupt])
+        if interrupt.has_come:
+            raise KeyboardInterrupt
+        if audio is not None and needs_video:
+            outcome.notes = audio.left_out
+        outcome.save(folder)  # first, as a whole file is not read again, and its damage would be forgotten
+        if not recording.is_whole():
+            recording.finish()
+        if needs_video and outcome.frames:
+            (folder / PARTIAL_VIDEO_NAME).replace(folder / VIDEO_NAME)
+
+    def _record(
+        self, one: Input, source: FileSource, recording: Recording, outcome: Outcome, sinks: list[Sink]
+    ) -> None:
+        """Let the source run into the lines and the other sinks; where those draw, what is recorded is drawn first."""
+        draws = any(sink.needs_picture for sink in sinks)
+        done = recording.rewind(self.settings.batch)
+        source.selection = self.settings.selection(-1 if draws else done.last_index)
+        recorder = self._recorder(recording, source, done, draws)
+        sinks = [*self.progress(one.name, 0 if draws else done.frames, self._expected(source)), *sinks]
+        lines = None
+        if not recording.is_whole():
+            header = {"source": one.title, **source_header(source), **self._options_of(one)}
+            lines = AnnotationSink(
+                recording.partial, header, file_name=one.file_name, leave_out=done.frames if draws else 0
+            )
+            sinks.insert(0, lines)
+        try:
+            run(source, recorder, self._draw, sinks, ControlPanel(), StreamStats())
+            outcome.problem = None
+        except SourceError as error:
+            outcome.problem = str(error)
+        finally:
+            outcome.new_frames, new_instances = (lines.frames, lines.instances) if lines else (0, 0)
+            outcome.frames, outcome.instances = done.frames + outcome.new_frames, done.instances + new_instances
+
+    def _recorder(self, recording: Recording, source: FileSource, done: Progress, draws: bool) -> Recorder:
+        tracker = Tracker() if self.settings.track else None
+        if draws:
+            return Recorder(self.segmenter, tracker, islice(recording.lines(), done.frames))
+        if tracker is not None:
+            rebuild(tracker, recording.lines(), source.frame_hw, source.time_base)
+        return Recorder(self.segmenter, tracker)
+
+    def _draw(self, result: Result) -> Picture:
+        return Renderer(self.model_header["classes"]).draw(result, Controls())
+
+    def _audio(self, one: Input) -> Audio | None:
+        if one.pictures or one.is_demo:
+            return None
+        start, end = self.settings.start, self.settings.end
+        return Audio(one.path, -math.inf if start is None else start, math.inf if end is None else end)
+
+    def _video_sink(self, source: FileSource, folder: Path, audio: Audio | None) -> VideoSink:
+        """A clip that starts in the middle of its source starts at 0."""
+        rate = source.frame_rate / self.settings.stride if source.frame_rate else None
+        is_cut = self.settings.start is not None
+        return VideoSink(folder / PARTIAL_VIDEO_NAME, frame_rate=rate, start_at_zero=is_cut, audio=audio)
+
+    def _expected(self, source: FileSource) -> int | None:
+        """How many frames there will be, as far as the source says."""
+        if source.frame_count is None:
+            return None
+        start, end, rate = self.settings.start or 0.0, self.settings.end, source.frame_rate or 0.0
+        count = source.frame_count if end is None else min(source.frame_count, round(end * rate))
+        return max(0, -(-(count - round(start * rate)) // self.settings.stride))
+
+    def _options_of(self, one: Input) -> dict[str, Any]:
+        """What must be as it was for a file to be gone on with."""
+        return {**self.model_header, **self.settings.as_header(), "fingerprint": one.fingerprint()}
+
+    def _convert(self, folder: Path, outcome: Outcome) -> None:
+        """Make the formats that are wanted and not there yet."""
+        from app.formats import FORMATS
+
+        for name in self.wanted.formats:
+            if name not in outcome.formats:
+                outcome.formats[name] = FORMATS[name](Recording(folder).whole, folder).name
+                outcome.save(folder)
+        outcome.is_done = True

@@ -1,0 +1,57 @@
+"""Options that several command lines share: what they accept, and how they refuse the rest in one line."""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import suppress
+
+from solov2 import VARIANTS, UnknownNameError
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the options that choose a model, the device it runs on and its precision."""
+    parser.add_argument("--model", default="nano", help=f"a weights file, or one of: {', '.join(VARIANTS)} (nano)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
+
+
+def check_classes(names: frozenset[str] | None, known: Sequence[str]) -> frozenset[str] | None:
+    """Return `names`; raise UnknownNameError if one of them is not `known`."""
+    for name in sorted(names or ()):
+        if name not in known:
+            raise UnknownNameError("class", name, known)
+    return names
+
+
+def score(text: str) -> float:
+    """Parse a number in [0, 1]."""
+    with suppress(ValueError):
+        number = float(text)
+        if 0 <= number <= 1:
+            return number
+    raise argparse.ArgumentTypeError(f"must be a number in [0, 1], got {text!r}")
+
+
+def count(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def names(text: str) -> frozenset[str]:
+    """Parse names between commas, at least one."""
+    found = frozenset(name.strip() for name in text.split(",") if name.strip())
+    if not found:
+        raise argparse.ArgumentTypeError("must name at least one class, such as person,cat")
+    return found
+
+
+def moment(text: str) -> float:
+    """Parse a time as seconds, minutes:seconds or hours:minutes:seconds; return seconds."""
+    seconds = 0.0
+    with suppress(ValueError):
+        for part in text.split(":"):
+            seconds = 60 * seconds + float(part)
+        if 0 <= seconds < float("inf") and text.count(":") <= 2 and "-" not in text:
+            return seconds
+    raise argparse.ArgumentTypeError(f"must be seconds or hours:minutes:seconds, such as 90.5 or 1:30.5, got {text!r}")

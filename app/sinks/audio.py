@@ -1,0 +1,76 @@
+"""The sound of a file, copied packet by packet beside a video that was made from it."""
+
+import heapq
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+AnyPacket: TypeAlias = "Packet[Any]"
+
+
+@dataclass(slots=True)
+class Audio:
+    """Every audio stream of a file, between two moments.
+
+    Attributes:
+        path: of the file.
+        start_seconds, end_seconds: packets that begin before the one, or at or after the other, are left out.
+        left_out: why streams could not be copied, found out while copying; empty if all were.
+    """
+
+    path: Path
+    start_seconds: float = -math.inf
+    end_seconds: float = math.inf
+    left_out: list[str] = field(default_factory=list)
+
+    def beside(
+        self, video: Iterable[AnyPacket], source: InputContainer, target: OutputContainer, shift_seconds: float
+    ) -> Iterator[AnyPacket]:
+        """Yield the packets of `video` and the audio's, in the order of time, ready for `target`.
+
+        Args:
+            video: its packets; their stream is in `target` already, which was not written to yet.
+            source: the opened file of the audio.
+            target: gets a stream for each of the audio's that it can hold.
+            shift_seconds: added to every timestamp of the audio.
+        """
+        copies = self._add_streams(source, target)
+        return heapq.merge(video, self._packets(source, copies, shift_seconds), key=_seconds)
+
+    def _add_streams(self, source: InputContainer, target: OutputContainer) -> dict[int, AudioStream]:
+        copies = {}
+        for stream in source.streams.audio:
+            try:
+                copies[stream.index] = target.add_stream_from_template(stream)
+                copies[stream.index].metadata.update(stream.metadata)
+            except (ValueError, av.FFmpegError):
+                self.left_out.append(f"audio in {stream.codec_context.name} does not fit into an MP4")
+        return copies
+
+    def _packets(
+        self, source: InputContainer, copies: dict[int, AudioStream], shift_seconds: float
+    ) -> Iterator[AnyPacket]:
+        streams = [stream for stream in source.streams.audio if stream.index in copies]
+        try:
+            for packet in source.demux(streams) if streams else ():
+                if packet.dts is None or packet.pts is None or packet.time_base is None:
+                    continue
+                if not self.start_seconds <= packet.pts * packet.time_base < self.end_seconds:
+                    continue
+                ticks = round(shift_seconds / packet.time_base)
+                packet.dts, packet.pts = packet.dts + ticks, packet.pts + ticks
+                packet.stream = copies[packet.stream.index]
+                yield packet
+        except av.FFmpegError as error:
+            self.left_out.append(f"the audio could not be read to its end ({error.strerror})")
+
+
+def _seconds(packet: AnyPacket) -> float:
+    return float((packet.dts or 0) * packet.time_base)
