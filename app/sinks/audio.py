@@ -4,6 +4,7 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,6 +12,8 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+
+_MOST_TICKS = 2**31 - 1  # that the file's header can state
 
 AnyPacket: TypeAlias = "Packet[Any]"
 
@@ -70,6 +73,18 @@ class Audio:
                 yield packet
         except av.FFmpegError as error:
             self.left_out.append(f"the audio could not be read to its end ({error.strerror})")
+
+
+def movie_timescale(video: Fraction, sound: InputContainer | None) -> int:
+    """Ticks per second in which the first timestamp of the video, and of the audio, can be stated exactly.
+
+    Args:
+        video: seconds per tick of its timestamps.
+        sound: the audio's file; None where there is none.
+    """
+    ticks = [stream.time_base.denominator for stream in sound.streams.audio if stream.time_base] if sound else []
+    exact = math.lcm(video.denominator, *ticks)
+    return exact if exact <= _MOST_TICKS else video.denominator
 
 
 def _seconds(packet: AnyPacket) -> float:

@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
-from app.sinks.audio import Audio
+from app.sinks.audio import Audio, movie_timescale
 
 Picture = npt.NDArray[np.uint8]
 VideoPacket: TypeAlias = "Packet[VideoStream]"
@@ -165,8 +165,9 @@ def _rewrite(path: Path, audio: Audio | None, audio_shift_seconds: float) -> Non
             sound = None if audio is None else opened.enter_context(av.open(str(audio.path)))
             fragments = source.streams.video[0]
             time_base = fragments.time_base or MILLISECOND
-            # The first timestamp is stored in ticks of the movie, not the track: those are milliseconds unless told.
-            options = {"movflags": "+faststart", "movie_timescale": str(time_base.denominator)}
+            # First timestamps are stored in ticks of the movie, not the track: those are milliseconds unless told.
+            timescale = movie_timescale(time_base, sound)
+            options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
             with av.open(str(finished), "w", format="mp4", options=options) as target:
                 stream = target.add_stream_from_template(fragments)
                 stream.time_base = time_base
