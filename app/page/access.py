@@ -1,0 +1,85 @@
+"""What visitors of the page may reach: the operator says which folders, addresses and cameras."""
+
+import fnmatch
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from app.errors import SourceError
+from app.sources import redact
+
+STREAM_SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
+STREAM_SUFFIXES = frozenset(
+    ".avi .bmp .gif .jpeg .jpg .m4v .mkv .mov .mp4 .mpeg .mpg .png .tif .tiff .ts .webm .webp .wmv".split()
+)
+MOST_LISTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What may be streamed besides the built-in clip and the visitor's own camera.
+
+    Attributes:
+        folders: only files in these, at any depth, after links are followed.
+        addresses: only hosts that fit one of these patterns, such as `192.168.1.*`; `*` fits all.
+        cameras: whether the cameras of the machine may be opened.
+    """
+
+    folders: tuple[Path, ...] = ()
+    addresses: tuple[str, ...] = ()
+    cameras: bool = False
+
+    def files(self) -> list[str]:
+        """Return the videos and pictures that lie directly in the folders, a few hundred at most."""
+        found = [
+            str(path)
+            for folder in self.folders
+            for path in sorted(folder.iterdir() if folder.is_dir() else ())
+            if path.suffix.lower() in STREAM_SUFFIXES and path.is_file()
+        ]
+        return found[:MOST_LISTED]
+
+    def check_file(self, text: str) -> str:
+        """Return the path that `text` names.
+
+        Raises:
+            SourceError: it lies outside the folders, or there is no such file. Which of both is not told.
+        """
+        path = Path(os.path.realpath(text))
+        inside = any(path.is_relative_to(os.path.realpath(folder)) for folder in self.folders)
+        if not text or not inside or not path.exists():
+            allowed = ", ".join(map(str, self.folders)) or "none; the operator adds one with --folder"
+            raise SourceError(f"no such file in the folders open to this page: {text or 'no name'}. Folders: {allowed}")
+        return str(path)
+
+    def check_address(self, text: str) -> str:
+        """Return `text`, an address.
+
+        Raises:
+            SourceError: it is none, or its host is not among those allowed.
+        """
+        address = text.strip()
+        try:
+            parts = urlsplit(address)
+            scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+        except ValueError:
+            scheme, host = "", ""
+        if scheme not in STREAM_SCHEMES or not host:
+            shown = redact(address) or "nothing"
+            raise SourceError(f"an address looks like rtsp://host/path or http://host/path, got {shown}")
+        if not any(fnmatch.fnmatchcase(host, pattern.lower()) for pattern in self.addresses):
+            raise SourceError(f"this page may not reach {host}: its operator allows it with --allow-address {host}")
+        return address
+
+    def check_camera(self, text: str) -> str:
+        """Return `text`, the number of a camera.
+
+        Raises:
+            SourceError: it is none, or cameras are not allowed.
+        """
+        if not self.cameras:
+            raise SourceError("this page may not open the server's cameras: its operator allows it with --cameras")
+        if not text.isdecimal():
+            raise SourceError(f"a camera is a number such as 0, got {text or 'nothing'}")
+        return text

@@ -1,0 +1,201 @@
+"""The videos that visitors have dropped: checked, annotated one after another, kept while their page is open."""
+
+import math
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+
+from app.annotate import annotate
+from app.annotation.recording import FileSource, Settings, model_header, source_header
+from app.errors import AppError, SinkError, SourceError
+from app.formats import FORMATS
+from app.models import Models
+from app.pipeline import Sink
+from app.sinks.annotations import AnnotationSink
+from app.sinks.audio import Audio
+from app.sinks.video import VideoSink
+from app.sources import open_source
+from solov2 import SOLOv2Error
+
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg,gif"
+ORIGINAL, ANNOTATED, LINES, COCO, YOLO = "original", "annotated.mp4", "instances.jsonl", "coco.json", "yolo.zip"
+TOLD_SECONDS = 0.25
+
+
+@dataclass(eq=False)
+class VideoJob:
+    """One video of a visitor.
+
+    Attributes:
+        name: as the visitor calls it.
+        folder: holds the video and what is made from it, and nothing else; removed by `remove`.
+        token: names it in addresses; nobody can guess it.
+        state: "waiting", "running", "done", "cancelled" or "failed".
+        problem: why it failed, or is not whole.
+        frames, total: how many are done, and how many there will be as far as is known.
+        fps: frames per second so far.
+    """
+
+    name: str
+    folder: Path
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    state: str = "waiting"
+    problem: str = ""
+    frames: int = 0
+    total: int | None = None
+    fps: float = 0.0
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def take(cls, upload: Path, parent: Path) -> "VideoJob":
+        """Move an uploaded file into a new folder of its own below `parent`."""
+        job = cls(upload.name, parent / secrets.token_hex(8))
+        job.folder.mkdir(parents=True)
+        shutil.move(upload, job.original)
+        return job
+
+    @property
+    def original(self) -> Path:
+        """The video as it was dropped, under a name that no visitor chose."""
+        return self.folder / ORIGINAL
+
+    @property
+    def seconds_left(self) -> float:
+        """As far as the rate so far tells; infinite where nothing is known."""
+        return max(0, self.total - self.frames) / self.fps if self.total and self.fps else math.inf
+
+    def run(self, models: Models, model_name: str, device: str, settings: Settings) -> Iterator[None]:
+        """Annotate it, and yield a few times a second; what went wrong is in `state` and `problem`."""
+        if self.cancelled.is_set():
+            self.state = "cancelled"
+            return
+        self.state = "running"
+        try:
+            check_container(self.original)
+            yield from self._annotate(models, model_name, device, settings)
+            if self.cancelled.is_set():
+                self.state = "cancelled"
+            else:
+                write_formats(self.folder)
+                self.state = "done"
+        except (AppError, SOLOv2Error) as error:
+            self.state = "failed"
+            self.problem = str(error).replace(str(self.original), self.name)
+        finally:
+            if self.state != "done":
+                self._remove_outputs()
+
+    def remove(self) -> None:
+        """Stop it soon, and remove its files now."""
+        self.cancelled.set()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _annotate(self, models: Models, model_name: str, device: str, settings: Settings) -> Iterator[None]:
+        model = models.get(model_name, device)
+        source: FileSource = open_source(str(self.original))  # type: ignore[assignment]  # a path never is live
+        self.total = source.frame_count
+        header = {"source": self.name, **source_header(source), **model_header(model_name, model)}
+        sinks: list[Sink] = [
+            VideoSink(self.folder / ANNOTATED, frame_rate=source.frame_rate, audio=Audio(self.original)),
+            AnnotationSink(self.folder / LINES, header | settings.as_header()),
+        ]
+        started = told_at = time.monotonic()
+        try:
+            with closing(annotate(source, model, sinks, settings)) as results:
+                for _ in results:
+                    self.frames += 1
+                    now = time.monotonic()
+                    self.fps = self.frames / max(now - started, 1e-6)
+                    if self.cancelled.is_set():
+                        return
+                    if now - told_at >= TOLD_SECONDS:
+                        told_at = now
+                        yield
+        except SourceError as error:  # what could be read is there
+            if not self.frames:
+                raise
+            self.problem = str(error).replace(str(self.original), self.name)
+
+    def _remove_outputs(self) -> None:
+        for path in self.folder.glob("*"):
+            if path != self.original:
+                path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+
+
+def check_container(path: Path) -> None:
+    """Look whether a file is a video on its own: nothing that would make FFmpeg open other files or addresses.
+
+    Raises:
+        SourceError: it is not.
+    """
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        with av.open(str(path), options=options) as container:
+            if container.streams.video:
+                return
+    except (av.FFmpegError, ValueError):
+        pass
+    raise SourceError("this is not a video that can be read; MP4, MOV, MKV, WebM and AVI are known")
+
+
+def write_formats(folder: Path) -> None:
+    """Make COCO's JSON and a ZIP of YOLO's labels from the lines.
+
+    Raises:
+        SinkError: they cannot be written.
+    """
+    lines = folder / LINES
+    work = folder / "formats"
+    try:
+        FORMATS["coco"](lines, work / "coco").replace(folder / COCO)
+        FORMATS["yolo"](lines, work / "yolo")
+        shutil.make_archive(str((folder / YOLO).with_suffix("")), "zip", work / "yolo")
+    except OSError as error:
+        raise SinkError(f"could not write the annotations: {error.strerror}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class Jobs:
+    """The jobs of all visitors, by visit. Every method may be called from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep the files of the jobs below `folder`."""
+        self._folder = folder
+        self._of_visit: dict[str, list[VideoJob]] = {}
+
+    def add(self, visit: str, uploads: list[Path]) -> list[VideoJob]:
+        """Take uploaded files over; return the jobs that were made of them."""
+        added = [VideoJob.take(upload, self._folder) for upload in uploads]
+        self._of_visit.setdefault(visit, []).extend(added)
+        return added
+
+    def of(self, visit: str) -> list[VideoJob]:
+        """The jobs of a visit, in the order in which they came."""
+        return list(self._of_visit.get(visit, ()))
+
+    def find(self, token: str) -> VideoJob | None:
+        """Return the job that `token` names."""
+        return next((job for jobs in list(self._of_visit.values()) for job in jobs if job.token == token), None)
+
+    def cancel(self, visit: str) -> None:
+        """Let the jobs of a visit that are not done end."""
+        for job in self.of(visit):
+            job.cancelled.set()
+
+    def remove(self, visit: str) -> None:
+        """Forget a visit that has ended, with all its files."""
+        for job in self._of_visit.pop(visit, ()):
+            job.remove()
+
+    def close(self) -> None:
+        """Forget every visit."""
+        for visit in list(self._of_visit):
+            self.remove(visit)

@@ -1,0 +1,222 @@
+"""The Live tab: one stream for all visitors, what it comes from, and how it is shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from app.engine import Choice
+from app.errors import AppError, SourceError
+from app.page.site import Site
+from app.pipeline import Source
+from app.sources import find_source, list_cameras, redact
+from app.sources.browser import BrowserSource
+from app.sources.repeated import RepeatedSource
+from solov2 import SOLOv2Error
+from solov2.engine import find_device
+
+BROWSER, CAMERA, ADDRESS, FILE, DEMO = "browser", "camera", "address", "file", "demo"
+KINDS = [
+    ("Built-in clip", DEMO),
+    ("This device's camera", BROWSER),
+    ("Stream by address", ADDRESS),
+    ("File on the server", FILE),
+    ("Camera of the server", CAMERA),
+]
+SHOWN = [("Masks", "show_masks"), ("Boxes", "show_boxes"), ("Labels", "show_labels"), ("Read-out", "show_readout")]
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+VIEW = """
+<section class="live" data-mount="live" data-state="idle" aria-label="Live stream">
+  <div class="stage" data-part="stage">
+    <canvas data-part="canvas" role="img" aria-label="The stream with its instances marked"></canvas>
+    <p class="note" data-part="note" role="status"></p>
+  </div>
+  <div class="bar">
+    <button type="button" data-part="pause" disabled>Pause</button>
+    <button type="button" data-part="stop" disabled>Stop</button>
+    <a data-part="snapshot" href="live/snapshot.png" download inert>Snapshot</a>
+    <button type="button" data-part="record" aria-pressed="false" disabled>Record</button>
+    <a data-part="download" href="live/recording.mp4" download hidden>Download recording</a>
+  </div>
+  <p class="problem" data-part="problem" role="alert"></p>
+  <dl class="figures">
+    <div><dt>Capture</dt><dd><span data-part="capture">0</span> <small>fps</small></dd></div>
+    <div><dt>Inference</dt><dd><span data-part="inference">0</span> <small>fps</small></dd></div>
+    <div><dt>Display</dt><dd><span data-part="display">0</span> <small>fps</small></dd></div>
+    <div><dt>Age</dt><dd><span data-part="age">0</span> <small>ms</small></dd></div>
+    <div><dt>Lost</dt><dd><span data-part="lost">0</span> <small>frames</small></dd></div>
+  </dl>
+  <ul class="counts" data-part="counts" aria-label="Instances by class"></ul>
+</section>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFields:
+    """The widgets that say what is streamed."""
+
+    kind: gr.Radio
+    address: gr.Textbox
+    file: gr.Dropdown
+    camera: gr.Dropdown
+    repeat: gr.Checkbox
+
+    def details(self) -> list[gr.components.Component]:
+        """Those of which only the ones that belong to the kind are shown."""
+        return [self.address, self.file, self.camera, self.repeat]
+
+
+def live_tab(site: Site) -> None:
+    """Put the tab's content into the Gradio block that is being built."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            gr.HTML(VIEW, js_on_load=None, apply_default_css=False)
+        with gr.Column(scale=1, min_width=300):
+            fields = source_fields()
+            start = gr.Button("Start", variant="primary", size="lg")
+            with gr.Group():
+                model, device = model_fields(site)
+            control_fields(site, model)
+    viewer = gr.Textbox(visible=False)
+    fields.kind.change(partial(show_details, site), fields.kind, fields.details(), **QUICK)
+    inputs = [fields.kind, *fields.details(), model, device, viewer]
+    start.click(partial(begin, site), inputs, js="(...given) => [...given.slice(0, -1), window.solov2.viewer]", **QUICK)
+    fields.address.submit(
+        partial(begin, site), inputs, js="(...given) => [...given.slice(0, -1), window.solov2.viewer]", **QUICK
+    )
+    for field in (model, device):
+        field.input(partial(switch, site), [model, device], **QUICK)
+
+
+def source_fields() -> SourceFields:
+    """Make the widgets for the source."""
+    with gr.Group():
+        kind = gr.Radio(KINDS, value=DEMO, label="Source")
+        address = gr.Textbox(
+            label="Address", placeholder="rtsp://user:password@host/path", visible=False, lines=1, max_lines=1
+        )
+        file = gr.Dropdown([], label="File", visible=False, allow_custom_value=True)
+        camera = gr.Dropdown([], label="Camera", visible=False, allow_custom_value=True)
+        repeat = gr.Checkbox(True, label="Repeat when it ends")
+    return SourceFields(kind, address, file, camera, repeat)
+
+
+def model_fields(site: Site) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """Make the widgets for the model and its device."""
+    names = site.engine.models.names
+    model = gr.Dropdown(list(names), value=names[0], label="Model")
+    device = gr.Dropdown(devices(), value="auto", label="Device")
+    return model, device
+
+
+def devices() -> list[tuple[str, str]]:
+    """The devices that there are, as (what is shown, name)."""
+    import torch
+
+    found = find_device("auto")
+    cuda = [(torch.cuda.get_device_name(number), f"cuda:{number}") for number in range(torch.cuda.device_count())]
+    return [(f"Automatic ({found})", "auto"), ("CPU", "cpu"), *cuda]
+
+
+def control_fields(site: Site, model: gr.Dropdown) -> None:
+    """Make the widgets that steer what is shown; each takes effect with the next frame."""
+    panel = site.engine.panel
+    current = panel.current
+    with gr.Group():
+        score = gr.Slider(0.05, 1, current.score_threshold, step=0.05, label="Least score")
+        classes = gr.Dropdown(known_classes(model.value), multiselect=True, label="Classes", info="None means all.")
+        shown = gr.CheckboxGroup(SHOWN, value=[name for _, name in SHOWN if getattr(current, name)], label="Show")
+        opacity = gr.Slider(0, 1, current.opacity, step=0.05, label="Opacity of masks")
+        track = gr.Checkbox(current.track, label="Follow instances from frame to frame")
+    set_field = partial(set_control, site)
+    score.input(partial(set_field, "score_threshold"), score, trigger_mode="always_last", **QUICK)
+    opacity.input(partial(set_field, "opacity"), opacity, trigger_mode="always_last", **QUICK)
+    track.input(partial(set_field, "track"), track, **QUICK)
+    classes.input(lambda chosen: panel.update(classes=frozenset(chosen) or None) and None, classes, **QUICK)
+    shown.input(lambda chosen: panel.update(**{name: name in chosen for _, name in SHOWN}) and None, shown, **QUICK)
+    model.input(partial(offer_classes, site), model, classes, **QUICK)
+
+
+def known_classes(model_name: str) -> list[str]:
+    """The classes of a model, or none where only loading it would tell."""
+    from solov2 import VARIANTS
+
+    return list(VARIANTS[model_name].class_names) if model_name in VARIANTS else []
+
+
+def set_control(site: Site, name: str, value: float | bool) -> None:
+    """Let one control have another value."""
+    try:
+        site.engine.panel.update(**{name: value})
+    except (ValueError, TypeError) as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def offer_classes(site: Site, model_name: str) -> Any:
+    """Offer the classes of another model, and show all of them."""
+    site.engine.panel.update(classes=None)
+    return gr.Dropdown(choices=known_classes(model_name), value=[])
+
+
+def show_details(site: Site, kind: str) -> list[Any]:
+    """Show the widgets that belong to a kind of source."""
+    files = site.access.files() if kind == FILE else []
+    cameras = [str(one.number) for one in list_cameras()] if kind == CAMERA and site.access.cameras else []
+    return [
+        gr.Textbox(visible=kind == ADDRESS),
+        gr.Dropdown(visible=kind == FILE, choices=files, value=files[0] if files else None),
+        gr.Dropdown(visible=kind == CAMERA, choices=cameras, value=cameras[0] if cameras else None),
+        gr.Checkbox(visible=kind in (DEMO, FILE)),
+    ]
+
+
+def begin(
+    site: Site,
+    kind: str,
+    address: str | None,
+    file: str | None,
+    camera: str | None,
+    repeat: bool,
+    model: str,
+    device: str,
+    viewer: str,
+) -> None:
+    """Start the stream that the widgets describe."""
+    try:
+        name, open_source = chosen_source(
+            site, kind, (address if kind == ADDRESS else file if kind == FILE else camera) or "", viewer
+        )
+        if repeat and kind in (DEMO, FILE):
+            open_source = partial(RepeatedSource, open_source)
+        site.engine.start(Choice(name, open_source, model, device))
+    except (AppError, SOLOv2Error) as error:
+        raise gr.Error(str(error), title="That cannot be streamed", print_exception=False) from error
+
+
+def chosen_source(site: Site, kind: str, detail: str, viewer: str) -> tuple[str, Callable[[], Source]]:
+    """Return what a choice is called and what opens it.
+
+    Raises:
+        SourceError: there is no such source, or visitors may not reach it.
+    """
+    access = site.access
+    if kind == DEMO:
+        return "the built-in clip", find_source(DEMO)
+    if kind == BROWSER:
+        return "the camera of a browser", partial(BrowserSource, viewer)
+    if kind == ADDRESS:
+        return redact(detail.strip()), find_source(access.check_address(detail))
+    if kind == FILE:
+        path = access.check_file(detail)
+        return path, find_source(path)
+    if kind == CAMERA:
+        return f"camera {detail}", find_source(access.check_camera(detail))
+    raise SourceError(f"a source is one of {', '.join(value for _, value in KINDS)}, got {kind}")
+
+
+def switch(site: Site, model: str, device: str) -> None:
+    """Let another model see the stream."""
+    site.engine.switch(model, device)

@@ -1,0 +1,97 @@
+"""The routes of the page besides Gradio's own."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO
+from app.page.pictures import UnreadablePictureError, segment_picture
+from app.page.site import Site, may_enter, site_of
+from app.page.socket import serve_socket
+from app.sinks.mjpeg import MULTIPART, multipart
+from solov2 import SOLOv2Error
+
+FRESH = {"Cache-Control": "no-store"}
+
+
+def page_routes() -> Sequence[BaseRoute]:
+    """Return them, for `app_kwargs` of Gradio's `launch`."""
+    return [
+        WebSocketRoute("/live/socket", serve_socket),
+        Route("/live/stream.mjpg", stream),
+        Route("/live/snapshot.png", snapshot),
+        Route("/live/recording.mp4", recording),
+        Route("/picture/segment", segment, methods=["POST"]),
+        Route("/video/{token}/{name}", video_file),
+    ]
+
+
+async def stream(request: Request) -> Response:
+    """Answer with the stream as Motion JPEG, for players and other programs."""
+    return StreamingResponse(multipart(_enter(request).engine.board), media_type=MULTIPART, headers=FRESH)
+
+
+async def snapshot(request: Request) -> Response:
+    """Answer with the newest picture as a PNG file."""
+    png = await asyncio.to_thread(_enter(request).engine.snapshot_png)
+    if png is None:
+        raise HTTPException(404, "There is no picture yet. Start a stream first.")
+    return Response(png, media_type="image/png", headers=FRESH | _download("solov2-snapshot.png"))
+
+
+async def recording(request: Request) -> Response:
+    """Answer with the last recording."""
+    path = _enter(request).recording
+    if path is None or not path.exists():
+        raise HTTPException(404, "There is no recording yet. Start one first.")
+    return FileResponse(path, media_type="video/mp4", filename=path.name, headers=FRESH)
+
+
+async def segment(request: Request) -> Response:
+    """Answer with the instances of the picture in the request's body, as JSON."""
+    site = _enter(request)
+    data = await _body(request, site)
+    query = request.query_params
+    name, device = query.get("model", site.engine.models.names[0]), query.get("device", "auto")
+    if name not in site.engine.models.names:
+        raise HTTPException(400, "This page does not offer that model.")
+    try:
+        found = await asyncio.to_thread(segment_picture, site.engine.models, name, device, data)
+    except (UnreadablePictureError, SOLOv2Error) as error:
+        raise HTTPException(400, str(error)) from error
+    return Response(json.dumps(found), media_type="application/json", headers=FRESH)
+
+
+async def video_file(request: Request) -> Response:
+    """Answer with a visitor's video, or with what was made of it; parts of it where a player asks for them."""
+    job = _enter(request).jobs.find(request.path_params["token"])
+    name = request.path_params["name"]
+    if job is None or name not in (ORIGINAL, ANNOTATED, LINES, COCO, YOLO) or not (job.folder / name).exists():
+        raise HTTPException(404, "There is no such file any more. Drop the video again.")
+    kind = "video/mp4" if name in (ORIGINAL, ANNOTATED) else "application/octet-stream"
+    return FileResponse(job.folder / name, media_type=kind, headers=FRESH | {"X-Content-Type-Options": "nosniff"})
+
+
+def _enter(request: Request) -> Site:
+    if not may_enter(request):
+        raise HTTPException(401, "Log in to this page first.")
+    return site_of(request)
+
+
+async def _body(request: Request, site: Site) -> bytes:
+    """Read the request's body as far as it is allowed to go."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > site.most_upload_bytes:
+            raise HTTPException(413, f"The file is larger than {site.most_upload_bytes >> 20} MB.")
+    return bytes(data)
+
+
+def _download(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"'}

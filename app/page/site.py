@@ -1,0 +1,80 @@
+"""What the tabs and the routes of one page share."""
+
+import itertools
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.requests import HTTPConnection
+
+from app.engine import Engine
+from app.page.access import Access
+from app.page.jobs import Jobs
+
+BLOCKS_ATTRIBUTE = "solov2_site"
+
+
+@dataclass(eq=False)
+class Site:
+    """One page while it is served.
+
+    Attributes:
+        engine: the stream that all visitors share.
+        access: what they may reach.
+        most_upload_bytes: the size of the largest file that is taken.
+        folder: where recordings and results lie; it is removed with the page.
+        recording: the file of the last one.
+        jobs: the videos of visitors.
+        is_closed: whether another page has taken this one's place.
+    """
+
+    engine: Engine
+    access: Access
+    most_upload_bytes: int
+    folder: Path
+    recording: Path | None = None
+    is_closed: bool = False
+    jobs: Jobs = field(init=False)
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        """Keep the jobs' files in the page's folder."""
+        self.jobs = Jobs(self.folder / "videos")
+
+    def start_recording(self) -> None:
+        """Record the stream; the recording before is removed.
+
+        Raises:
+            SinkError: nothing is streamed.
+        """
+        path = self.folder / f"solov2-{time.strftime('%Y%m%d-%H%M%S')}-{next(self._numbers)}.mp4"
+        self.engine.start_recording(path)
+        previous, self.recording = self.recording, path
+        if previous is not None:
+            previous.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End the stream, let go of the models, and remove every file."""
+        self.is_closed = True
+        self.jobs.close()
+        self.engine.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def site_of(connection: HTTPConnection) -> Site:
+    """Return the site that the server shows at this moment; a reload puts another in its place."""
+    site: Site = getattr(connection.app.get_blocks(), BLOCKS_ATTRIBUTE)
+    return site
+
+
+def may_enter(connection: HTTPConnection) -> bool:
+    """Whether a request comes from this page itself, and from somebody who has logged in where that is asked for."""
+    headers, app = connection.headers, connection.app
+    origin = headers.get("origin")
+    if origin is not None and origin.split("://")[-1] not in (headers.get("host"), headers.get("x-forwarded-host")):
+        return False
+    if app.auth is None:
+        return True
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    return any(connection.cookies.get(name) in app.tokens for name in names)

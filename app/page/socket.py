@@ -1,0 +1,147 @@
+"""The one connection between a browser and the stream: pictures and news down; a camera's pictures and wishes up.
+
+Down come binary messages, a picture each (little-endian float64 `pts_seconds`, float64 age in milliseconds, then the
+JPEG), and JSON: `{"status": ...}` twice a second, `{"taken": 1}` for each camera picture that arrived. Up go binary
+messages (float64 clock in milliseconds, then a JPEG of the camera) and JSON: `{"ready": 1}` for each picture that was
+painted, `{"do": "pause"}` and the like, `{"camera_problem": "..."}`.
+
+At most `IN_FLIGHT` pictures are on their way in either direction: who is slow gets fewer, and never old ones.
+"""
+
+import asyncio
+import contextlib
+import json
+import struct
+import time
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.errors import AppError
+from app.page.site import Site, may_enter, site_of
+from app.sources.browser import BrowserSource
+
+IN_FLIGHT = 2
+STATUS_SECONDS = 0.5
+FORBIDDEN = 1008
+GONE_AWAY = 1001
+DOWN_HEAD = struct.Struct("<dd")
+UP_HEAD = struct.Struct("<d")
+
+
+async def serve_socket(connection: WebSocket) -> None:
+    """Serve one browser until it leaves."""
+    if not may_enter(connection):
+        await connection.close(FORBIDDEN)
+        return
+    await connection.accept()
+    await _Visit(connection, site_of(connection), connection.query_params.get("viewer", "")).serve()
+
+
+class _Visit:
+    """One browser, as long as it is connected."""
+
+    def __init__(self, connection: WebSocket, site: Site, viewer_id: str) -> None:
+        self._connection, self._site, self._viewer_id = connection, site, viewer_id
+        self._engine = site.engine
+        self._ready = asyncio.Semaphore(IN_FLIGHT)
+        self._sending = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._problem = ""
+
+    async def serve(self) -> None:
+        tasks = [asyncio.create_task(work()) for work in (self._receive, self._send_pictures, self._send_status)]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            with contextlib.suppress(WebSocketDisconnect):
+                task.result()
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the browser was faster
+            await self._connection.close(GONE_AWAY)
+
+    async def _send_pictures(self) -> None:
+        with self._engine.board.viewer() as viewer:
+            while True:
+                await self._ready.acquire()
+                jpeg = await viewer.next()
+                age_ms = 1000 * (time.monotonic() - jpeg.captured_at)
+                async with self._sending:
+                    await self._connection.send_bytes(DOWN_HEAD.pack(jpeg.pts_seconds, age_ms) + jpeg.data)
+
+    async def _send_status(self) -> None:
+        while not self._site.is_closed:
+            await self._send({"status": self._status()})
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), STATUS_SECONDS)
+
+    def _status(self) -> dict[str, Any]:
+        source = self._engine.source
+        problem, self._problem = self._problem, ""
+        recording = self._site.recording
+        return self._engine.status() | {
+            "camera": source.viewer if isinstance(source, BrowserSource) else None,
+            "has_recording": recording is not None and recording.exists(),
+            "problem": problem,
+            "viewers": self._engine.board.viewer_count,
+        }
+
+    async def _receive(self) -> None:
+        while True:
+            message = await self._connection.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            data, text = message.get("bytes"), message.get("text")
+            if data is not None:
+                await self._take_camera_picture(data)
+            elif text is not None:
+                await self._obey(text)
+
+    async def _take_camera_picture(self, data: bytes) -> None:
+        source = self._camera()
+        if source is not None and len(data) > UP_HEAD.size:
+            clock_ms = UP_HEAD.unpack_from(data)[0]
+            source.push(data[UP_HEAD.size :], round(clock_ms))
+        await self._send({"taken": 1})
+
+    async def _obey(self, text: str) -> None:
+        try:
+            wish = json.loads(text)
+        except ValueError:
+            return
+        if not isinstance(wish, dict):
+            return
+        if "ready" in wish:
+            self._ready.release()
+            return
+        camera = self._camera()
+        if "camera_problem" in wish and camera is not None:
+            camera.fail(str(wish["camera_problem"])[:300])
+        if "do" in wish:
+            try:
+                await asyncio.to_thread(self._do, str(wish["do"]))
+            except AppError as error:
+                self._problem = str(error)
+        self._news.set()
+
+    def _do(self, wish: str) -> None:
+        engine = self._engine
+        if wish in ("pause", "resume"):
+            engine.panel.update(paused=wish == "pause")
+        elif wish == "stop":
+            engine.stop()
+        elif wish == "record":
+            self._site.start_recording()
+        elif wish == "stop recording":
+            engine.stop_recording()
+
+    def _camera(self) -> BrowserSource | None:
+        """The source that this browser lends its camera to, if it does."""
+        source = self._engine.source
+        return source if isinstance(source, BrowserSource) and source.viewer == self._viewer_id else None
+
+    async def _send(self, news: dict[str, Any]) -> None:
+        async with self._sending:
+            await self._connection.send_text(json.dumps(news))

@@ -1,0 +1,156 @@
+"""The Video tab: files of a visitor, annotated and played beside the original, with downloads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.annotation.recording import Settings
+from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO, VideoJob
+from app.page.live import QUICK, devices
+from app.page.site import Site
+
+VIDEO_TYPES = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".gif"]
+DOWNLOADS = [(ANNOTATED, "Video"), (COCO, "COCO"), (YOLO, "YOLO"), (LINES, "JSON lines")]
+
+
+def video_tab(site: Site) -> None:
+    """Put the tab's content into the Gradio block that is being built."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            uploads = gr.File(file_count="multiple", file_types=VIDEO_TYPES, label="Videos", height=150)
+            progress = gr.HTML(js_on_load=None, apply_default_css=False)
+            chosen = gr.Radio([], label="Result", visible=False)
+            result = gr.HTML(js_on_load=None, apply_default_css=False)
+        with gr.Column(scale=1, min_width=300):
+            begin = gr.Button("Annotate", variant="primary", size="lg")
+            cancel = gr.Button("Cancel", size="lg")
+            with gr.Group():
+                names = site.engine.models.names
+                model = gr.Dropdown(list(names), value=names[0], label="Model")
+                device = gr.Dropdown(devices(), value="auto", label="Device")
+                score = gr.Slider(0.05, 1, Settings().score, step=0.05, label="Least score")
+                track = gr.Checkbox(False, label="Follow instances from frame to frame")
+
+    # Gradio recognises a gr.Request by the annotation of a plain function
+
+    def annotate_theirs(
+        uploads: list[str], model: str, device: str, score: float, track: bool, chosen: str, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        choice = Choice(model, device, Settings(score=score, track=track))
+        yield from annotate_uploads(site, request.session_hash or "", uploads or [], choice, chosen)
+
+    def cancel_theirs(request: gr.Request) -> None:
+        site.jobs.cancel(request.session_hash or "")
+
+    begin.click(
+        annotate_theirs,
+        [uploads, model, device, score, track, chosen],
+        [uploads, progress, chosen, result],
+        show_progress="hidden",
+        concurrency_limit=1,
+        api_visibility="private",
+    )
+    cancel.click(cancel_theirs, **QUICK)
+    chosen.input(partial(show_result, site), chosen, result, **QUICK)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """With what videos are annotated."""
+
+    model: str
+    device: str
+    settings: Settings
+
+
+def annotate_uploads(
+    site: Site, visit: str, uploads: list[str], choice: Choice, chosen: str | None
+) -> Iterator[tuple[Any, ...]]:
+    """Annotate uploaded files one after another; yield what the widgets show meanwhile.
+
+    Args:
+        site: keeps the files.
+        visit: names the visitor's page.
+        uploads: paths of what was dropped.
+        choice: with what they are annotated.
+        chosen: the token of the result that is shown, if one is.
+
+    Yields:
+        Values for the drop zone, the progress, the choice of a result, and the result.
+    """
+    if not uploads:
+        raise gr.Error("Drop a video first.", title="Nothing to annotate", print_exception=False)
+    added = site.jobs.add(visit, [Path(upload) for upload in uploads])
+
+    def told() -> str:
+        return progress_table(site.jobs.of(visit))
+
+    yield None, told(), gr.skip(), gr.skip()
+    for job in added:
+        for _ in job.run(site.engine.models, choice.model, choice.device, choice.settings):
+            yield gr.skip(), told(), gr.skip(), gr.skip()
+        view = gr.skip()
+        if job.state == "done" and chosen is None:
+            chosen, view = job.token, result_view(job)
+        finished = [(one.name, one.token) for one in site.jobs.of(visit) if one.state == "done"]
+        yield gr.skip(), told(), gr.Radio(finished, value=chosen, visible=len(finished) > 1), view
+
+
+def show_result(site: Site, token: str) -> str:
+    """Show another of the visitor's results."""
+    job = site.jobs.find(token)
+    return result_view(job) if job is not None else ""
+
+
+def progress_table(jobs: list[VideoJob]) -> str:
+    """The visitor's videos and how far they are, as HTML."""
+    return f'<ul class="jobs" aria-label="Videos">{"".join(map(_progress_row, jobs))}</ul>'
+
+
+def _progress_row(job: VideoJob) -> str:
+    if job.state == "running" and not job.frames:
+        text = "loading the model"
+    elif job.state == "running":
+        left = "" if job.seconds_left == float("inf") else f", {_duration(job.seconds_left)} left"
+        of = f" of {job.total}" if job.total else ""
+        text = f"{job.frames}{of} frames, {job.fps:.1f} per second{left}"
+    elif job.state == "done":
+        text = f"done: {job.frames} frames, {job.fps:.1f} per second"
+    else:
+        text = job.state
+    if job.problem:
+        text += f": {job.problem}"
+    amount = 1.0 if job.state == "done" else job.frames / job.total if job.total else 0.0
+    return (
+        f'<li data-job="{job.state}"><b>{escape(job.name)}</b><span>{escape(text)}</span>'
+        f'<progress max="1" value="{amount:.4f}" aria-label="{escape(job.name, quote=True)}"></progress></li>'
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def result_view(job: VideoJob) -> str:
+    """The annotated video beside the original, and what can be downloaded, as HTML."""
+    links = "".join(
+        f'<a href="video/{job.token}/{name}" download="{escape(_download_name(job, name), quote=True)}">{label}</a>'
+        for name, label in DOWNLOADS
+    )
+    return (
+        f'<section class="pair" aria-label="{escape(job.name, quote=True)}">'
+        f'<figure><video controls playsinline muted loop preload="metadata" src="video/{job.token}/{ORIGINAL}"></video>'
+        "<figcaption>Original</figcaption></figure>"
+        f'<figure><video controls playsinline muted loop preload="auto" src="video/{job.token}/{ANNOTATED}"></video>'
+        f'<figcaption>Annotated</figcaption></figure></section><div class="bar"><span>Download</span>{links}</div>'
+    )
+
+
+def _download_name(job: VideoJob, name: str) -> str:
+    return f"{Path(job.name).stem}-{name}"

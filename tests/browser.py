@@ -1,0 +1,94 @@
+"""A page served in this process and headless Chromium to look at it, for tests with the mark `browser`."""
+
+import argparse
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from app import engine as engine_module
+from app.frames import ControlPanel, Frame, Result
+from app.models import Models
+from app.page import build
+from app.page.options import build_parser
+from app.page.site import Site
+from app.sources.demo import DemoSource
+from tests.fake_instances import rectangles
+from tests.fake_model import FakeModel
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream"
+).split()
+WAIT_MS = 90_000
+
+
+class OnePersonSegmenter:
+    """Finds one person of score 0.9 in the middle of every frame, in no time."""
+
+    def __init__(self, model: FakeModel, panel: ControlPanel) -> None:
+        self._panel = panel
+
+    def warm_up(self) -> None:
+        """Nothing is cold."""
+
+    def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
+        for frame in frames:
+            height, width = frame.image.shape[:2]
+            box = (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
+            boxes = [box] if self._panel.current.score_threshold <= 0.9 else []
+            yield Result(frame, rectangles((height, width), boxes, [0] * len(boxes)), {"network": 0.1})
+
+
+def options_of(*arguments: str) -> argparse.Namespace:
+    return build_parser().parse_args(arguments)
+
+
+@contextmanager
+def served(folder: Path, *arguments: str, with_fake_model: bool = True) -> Iterator[tuple[str, Site]]:
+    """Serve a page; yield its address and its site."""
+    options = options_of(*arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+        if with_fake_model:
+            patch.setattr(Models, "get", lambda self, name, device="auto": FakeModel())
+            patch.setattr(engine_module, "Segmenter", OnePersonSegmenter)
+        site = build.build_site(options, folder)
+        blocks = build.build_blocks(site)
+        try:
+            _, address, _ = blocks.launch(**build.launch_options(options), prevent_thread_lock=True, quiet=True)
+            yield address, site
+        finally:
+            blocks.close(verbose=False)
+            site.close()
+
+
+@contextmanager
+def chromium(camera: Path | None = None) -> Iterator[Any]:
+    """Start a browser of one's own; skip where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium")
+    flags = [*FLAGS, *([f"--use-file-for-fake-video-capture={camera}"] if camera else [])]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def write_camera(path: Path, wh: tuple[int, int] = (640, 480), count: int = 20) -> Path:
+    """A clip of photographs as Motion JPEG, which Chromium plays as a camera."""
+    jpegs = []
+    for _, frame in zip(range(count), DemoSource(), strict=False):
+        bgr = cv2.resize(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), wh)
+        jpegs.append(cv2.imencode(".jpg", bgr)[1].tobytes())
+    path.write_bytes(b"".join(jpegs))
+    return path

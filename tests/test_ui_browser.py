@@ -1,0 +1,343 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from app.page.site import Site
+from tests.browser import WAIT_MS, chromium, served, write_camera
+from tests.fake_media import grey, write_picture, write_video
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parent.parent
+PAINTED = "window.solov2.painted"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is open to visitors."""
+    path = tmp_path_factory.mktemp("clips")
+    write_video(path / "clip.mp4", [grey(8 * i, (144, 192)) for i in range(30)])
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with chromium(write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def served_page(browser: Any, folder: Path, clips: Path) -> Iterator[tuple[str, Site]]:
+    options = ["--folder", str(clips), "--allow-address", "127.0.0.1", "--max-upload", "5", "--port", "7911"]
+    with served(folder, *options) as page:
+        yield page
+
+
+@pytest.fixture
+def site(served_page: tuple[str, Site]) -> Iterator[Site]:
+    yield served_page[1]
+    served_page[1].engine.stop()
+
+
+@pytest.fixture
+def visit(served_page: tuple[str, Site], browser: Any, site: Site) -> Iterator[Callable[..., Any]]:
+    """Opens the page as a new visitor; an error on its console fails the test."""
+    contexts = []
+    errors: list[str] = []
+
+    def open_page(**options: Any) -> Any:
+        contexts.append(browser.new_context(permissions=["camera"], **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: errors.append(request.url) if is_outside(request.url) else None)
+        page.goto(served_page[0])
+        page.wait_for_function("window.solov2?.status.connected")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def is_outside(url: str) -> bool:
+    return not url.startswith(("http://127.0.0.1:", "http://localhost:", "data:", "blob:"))
+
+
+def start(page: Any, kind: str, **details: str) -> None:
+    page.get_by_label(kind, exact=True).check()
+    for label, value in details.items():
+        page.get_by_label(label, exact=True).fill(value)
+        page.keyboard.press("Tab")
+    page.get_by_role("button", name="Start", exact=True).click()
+
+
+def wait_for_pictures(page: Any, more: int = 5) -> None:
+    painted = page.evaluate(PAINTED)
+    page.wait_for_function(f"{PAINTED} >= {painted + more}")
+
+
+def note(page: Any) -> Any:
+    return page.locator(".live [data-part=note]")
+
+
+def wait_until(is_true: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_the_built_in_clip_runs_and_obeys_its_buttons(visit: Callable[..., Any], site: Site) -> None:
+    page = visit()
+    assert note(page).inner_text() == "Choose a source and press Start."
+    start(page, "Built-in clip")
+    wait_for_pictures(page)
+    page.wait_for_function("document.querySelector('[data-part=counts]').innerText.includes('1 person')")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_function("window.solov2.status.state === 'paused'")
+    assert site.engine.panel.current.paused
+    page.get_by_role("button", name="Resume").click()
+    wait_for_pictures(page)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.wait_for_function("window.solov2.status.state === 'ended'")
+    assert note(page).inner_text() == "Stopped."
+
+
+def test_controls_take_effect_while_it_runs(visit: Callable[..., Any], site: Site) -> None:
+    page = visit()
+    start(page, "Built-in clip")
+    wait_for_pictures(page)
+    page.get_by_label("Boxes", exact=True).check()
+    wait_until(lambda: site.engine.panel.current.show_boxes)
+    page.get_by_label("number input for Least score").fill("0.95")
+    page.keyboard.press("Tab")
+    wait_until(lambda: site.engine.panel.current.score_threshold == 0.95)
+    page.wait_for_function("!document.querySelector('[data-part=counts]').innerText.includes('person')")
+    page.get_by_label("Follow instances from frame to frame").first.check()
+    wait_until(lambda: site.engine.panel.current.track)
+    page.get_by_label("number input for Least score").fill("0.3")
+    page.keyboard.press("Tab")
+    page.get_by_label("Follow instances from frame to frame").first.uncheck()
+    page.get_by_label("Boxes", exact=True).uncheck()
+    wait_until(lambda: not site.engine.panel.current.track and not site.engine.panel.current.show_boxes)
+
+
+def test_the_browsers_camera_goes_up_and_comes_back_segmented(visit: Callable[..., Any], site: Site) -> None:
+    page = visit()
+    start(page, "This device's camera")
+    wait_for_pictures(page, more=10)
+    assert page.evaluate("window.solov2.roundTripMs") > 0
+    assert page.evaluate("[...document.querySelectorAll('canvas')][0].width") == 640
+    source = site.engine.source
+    assert source is not None
+    assert source.is_live
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.wait_for_function("window.solov2.status.camera === null")
+    page.context.close()
+
+
+def test_a_second_viewer_sees_the_same_stream_and_may_steer_it(visit: Callable[..., Any], site: Site) -> None:
+    first, second = visit(), visit()
+    start(first, "Built-in clip")
+    wait_for_pictures(first)
+    wait_for_pictures(second)
+    assert site.engine.board.viewer_count == 2
+    second.get_by_role("button", name="Pause").click()
+    first.wait_for_function("window.solov2.status.state === 'paused'")
+    second.context.close()
+    wait_until(lambda: site.engine.board.viewer_count == 1)
+
+
+def test_reloading_the_page_in_mid_stream_leaves_one_viewer(visit: Callable[..., Any], site: Site) -> None:
+    page = visit()
+    start(page, "Built-in clip")
+    for _ in range(5):
+        wait_for_pictures(page, more=2)
+        page.reload()
+        page.wait_for_function("window.solov2?.status.connected")
+    wait_for_pictures(page)
+    wait_until(lambda: site.engine.board.viewer_count == 1)
+
+
+def test_a_file_of_an_open_folder_runs_to_its_end(visit: Callable[..., Any], clips: Path) -> None:
+    page = visit()
+    page.get_by_label("File on the server").check()
+    page.get_by_label("Repeat when it ends").uncheck()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_function("window.solov2.status.state === 'ended'")
+    assert note(page).inner_text() == "The source has ended."
+    assert page.evaluate("window.solov2.status.stats.displayed") == 30
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "value", "sentence"),
+    [
+        ("File on the server", "File", "/etc/passwd", "no such file in the folders open to this page: /etc/passwd"),
+        ("Stream by address", "Address", "rtsp://user:secret@10.1.2.3/x", "this page may not reach 10.1.2.3"),
+        ("Stream by address", "Address", "file:///etc/passwd", "an address looks like rtsp://host/path"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_in_one_sentence(
+    visit: Callable[..., Any], kind: str, label: str, value: str, sentence: str
+) -> None:
+    page = visit()
+    start(page, kind, **{label: value})
+    page.get_by_text(sentence).first.wait_for()
+    text = page.inner_text("body")
+    assert "Traceback" not in text
+    assert "secret" not in text
+
+
+def test_an_address_that_does_not_answer_is_told_without_its_password(visit: Callable[..., Any]) -> None:
+    page = visit()
+    start(page, "Stream by address", Address="rtsp://user:secret@127.0.0.1:9/live")
+    page.wait_for_function("window.solov2.status.state === 'failed'")
+    assert "Could not open rtsp://***@127.0.0.1:9/live" in note(page).inner_text()
+    assert "secret" not in json.dumps(page.evaluate("window.solov2.status"))
+
+
+def test_snapshot_and_recording_can_be_downloaded(visit: Callable[..., Any], site: Site, tmp_path: Path) -> None:
+    page = visit()
+    start(page, "Built-in clip")
+    wait_for_pictures(page)
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Snapshot").click()
+    waiting.value.save_as(tmp_path / "snapshot.png")
+    assert cv2.imread(str(tmp_path / "snapshot.png")).shape == (720, 1280, 3)
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_function("window.solov2.status.recorded_frames >= 5")
+    page.get_by_role("button", name="Stop recording").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Download recording").click()
+    waiting.value.save_as(tmp_path / "recording.mp4")
+    with av.open(str(tmp_path / "recording.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 5
+    assert len(list(site.folder.glob("*.mp4"))) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_every_tab_fits_its_screen(visit: Callable[..., Any], scheme: str, width: int) -> None:
+    page = visit(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    for tab in ("Live", "Video", "Picture", "About"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{tab} is too wide"
+        if shots := os.environ.get("SCREENSHOTS"):
+            page.screenshot(path=f"{shots}/{tab.lower()}-{scheme}-{width}.png", full_page=True)
+
+
+def test_a_picture_is_segmented_and_its_instances_can_be_cut_out(browser: Any, tmp_path: Path) -> None:
+    photograph = write_picture(tmp_path / "astronaut.png", skimage.data.astronaut()[..., ::-1])
+    text = tmp_path / "notes.png"
+    text.write_text("not a picture")
+    with served(tmp_path, "--port", "7912", "--model", "nano", with_fake_model=False) as (address, site):
+        page = browser.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(address)
+        page.get_by_role("tab", name="Picture").click()
+        page.set_input_files(".picture input[type=file]", str(photograph))
+        row = page.locator(".instances li").first
+        assert "person" in row.inner_text()
+        box = page.locator("[data-part=overlay]").bounding_box()
+        page.mouse.move(box["x"] + 0.45 * box["width"], box["y"] + 0.8 * box["height"])
+        page.get_by_text("person, score 0.").wait_for()
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Download the cut-out of this person").first.click()
+        waiting.value.save_as(tmp_path / "cut.png")
+        cut = cv2.imread(str(tmp_path / "cut.png"), cv2.IMREAD_UNCHANGED)
+        found = site.engine.models.get("nano").predict(skimage.data.astronaut())
+        best = found.crops[0].mask
+        assert cut.shape == (*best.shape, 4)
+        assert np.array_equal(cut[..., 3] > 0, best)
+        page.set_input_files(".picture input[type=file]", str(text))
+        page.get_by_text("This file is not a picture that a browser can show.").wait_for()
+        page.close()
+
+
+def test_a_video_is_uploaded_annotated_played_and_downloaded(browser: Any, tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "holiday.mp4", [grey(20 * i, (96, 128)) for i in range(8)])
+    playlist = tmp_path / "trick.mp4"
+    playlist.write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
+    with served(tmp_path / "page", "--port", "7913", "--model", "nano", with_fake_model=False) as (address, site):
+        page = browser.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(address)
+        page.get_by_role("tab", name="Video").click()
+        page.get_by_role("button", name="Annotate").wait_for()
+        page.set_input_files("input[type=file][multiple]", [str(clip), str(playlist)])
+        page.get_by_text("trick.mp4").first.wait_for()
+        page.get_by_role("button", name="Annotate").click()
+        page.get_by_text("done: 8 frames").wait_for()
+        page.get_by_text("failed: this is not a video that can be read").wait_for()
+        page.wait_for_function(
+            "[...document.querySelectorAll('.pair video')].filter((one) => one.readyState >= 2).length === 2"
+        )
+        files = {}
+        for label in ("Video", "COCO", "YOLO", "JSON lines"):
+            with page.expect_download() as waiting:
+                page.locator(".bar").get_by_role("link", name=label, exact=True).click()
+            files[label] = tmp_path / waiting.value.suggested_filename
+            waiting.value.save_as(files[label])
+        with av.open(str(files["Video"])) as container:
+            assert sum(1 for _ in container.decode(video=0)) == 8
+        assert len(json.loads(files["COCO"].read_text())["images"]) == 8
+        assert zipfile.is_zipfile(files["YOLO"])
+        assert len(files["JSON lines"].read_text().splitlines()) == 9
+        page.close()
+        wait_until(lambda: not list(site.folder.glob("videos/*")))
+
+
+def test_reload_mode_shows_the_new_code_and_leaves_nothing_behind(browser: Any, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    log = (tmp_path / "log").open("w+")
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "gradio"), "app/ui.py", "--", "--port", "7914"],
+        cwd=tmp_path,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "GRADIO_TEMP_DIR": str(cache), "GRADIO_ANALYTICS_ENABLED": "False"},
+    )
+    try:
+        page = browser.new_page()
+        page.set_default_timeout(WAIT_MS)
+        wait_until(lambda: "Running on" in (tmp_path / "log").read_text(), seconds=120)
+        page.goto("http://127.0.0.1:7914/")
+        page.wait_for_function("window.solov2?.status.connected")
+        assert len(list(cache.glob("tmp*"))) == 1
+        build = tmp_path / "app" / "page" / "build.py"
+        build.write_text(build.read_text().replace("<h1>SOLOv2 live</h1>", "<h1>Changed live</h1>"))
+        page.get_by_role("heading", name="Changed live").wait_for()
+        page.wait_for_function("window.solov2.status.connected")
+        wait_until(lambda: len(list(cache.glob("tmp*"))) == 1)
+        page.close()
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+        log.close()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert list(cache.glob("tmp*")) == []
