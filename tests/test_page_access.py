@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+
+from app.errors import AppError, SourceError
+from app.page.access import Access
+from app.page.options import LOGIN_VARIABLE, access_of, build_parser, is_loopback, login_of, models_of
+from tests.fake_media import grey, write_picture
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    write_picture(folder / "one.png", grey(1))
+    (folder / "notes.txt").write_text("not listed")
+    (tmp_path / "outside.png").write_bytes(b"")
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    return folder
+
+
+def test_files_of_the_open_folders_are_listed_and_may_be_streamed(clips: Path) -> None:
+    access = Access((clips,))
+    assert str(clips / "one.png") in access.files()
+    assert not any("notes" in name for name in access.files())
+    assert access.check_file(str(clips / "one.png")) == str(clips / "one.png")
+    assert access.check_file(str(clips / ".." / "clips" / "one.png")) == str(clips / "one.png")
+
+
+@pytest.mark.parametrize("name", ["../outside.png", "link.png", "../clips2/x.png", "missing.png", "/etc/passwd"])
+def test_what_lies_outside_or_is_missing_is_refused_alike(clips: Path, name: str) -> None:
+    with pytest.raises(SourceError, match="no such file in the folders open to this page"):
+        Access((clips,)).check_file(str(clips / name))
+
+
+def test_without_an_open_folder_no_file_may_be_streamed() -> None:
+    assert Access().files() == []
+    for text in ("", "/etc/passwd", "."):
+        with pytest.raises(SourceError, match="adds one with --folder"):
+            Access().check_file(text)
+
+
+def test_an_address_may_be_reached_if_its_host_fits_a_pattern() -> None:
+    access = Access(addresses=("10.0.0.*", "Camera.local"))
+    for address in ("rtsp://user:word@10.0.0.7:554/live", " http://CAMERA.local/video "):
+        assert access.check_address(address) == address.strip()
+    assert Access(addresses=("*",)).check_address("rtsp://anywhere/x") == "rtsp://anywhere/x"
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("rtsp://10.0.1.7/live", "may not reach 10.0.1.7"),
+        ("http://10.0.0.7@evil.example/", "may not reach evil.example"),
+        ("http://10.0.0.7.evil.example/", "may not reach 10.0.0.7.evil.example"),
+        ("file:///etc/passwd", "an address looks like"),
+        ("concat:a|b", "an address looks like"),
+        ("/etc/passwd", "an address looks like"),
+        ("http://", "an address looks like"),
+        ("http://[::1", "an address looks like"),
+        ("", "got nothing"),
+    ],
+)
+def test_any_other_address_is_refused(address: str, sentence: str) -> None:
+    with pytest.raises(SourceError, match=sentence):
+        Access(addresses=("10.0.0.?",)).check_address(address)
+
+
+def test_a_refused_address_is_shown_without_its_password() -> None:
+    with pytest.raises(SourceError) as caught:
+        Access().check_address("gopher://user:secret@host/")
+    assert "secret" not in str(caught.value)
+
+
+def test_cameras_are_opened_only_where_that_is_allowed() -> None:
+    assert Access(cameras=True).check_camera("0") == "0"
+    with pytest.raises(SourceError, match="--cameras"):
+        Access().check_camera("0")
+    with pytest.raises(SourceError, match="a number such as 0"):
+        Access(cameras=True).check_camera("/dev/video0")
+
+
+def test_alone_on_this_machine_everything_is_open_and_elsewhere_nothing() -> None:
+    alone = access_of(build_parser().parse_args([]))
+    assert (alone.folders, alone.addresses, alone.cameras) == ((Path.cwd(),), ("*",), True)
+    for options in (["--host", "0.0.0.0"], ["--share"]):
+        assert access_of(build_parser().parse_args(options)) == Access()
+
+
+def test_what_is_named_replaces_what_would_be_open() -> None:
+    options = build_parser().parse_args(["--folder", "clips", "--allow-address", "10.0.0.7"])
+    assert access_of(options) == Access((Path("clips"),), ("10.0.0.7",), True)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("localhost", True), ("[::1]", True), ("0.0.0.0", False), ("example.org", False)],
+)
+def test_loopback_is_known(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_a_login_comes_from_the_option_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    parse = build_parser().parse_args
+    assert login_of(parse([])) is None
+    assert login_of(parse(["--login", "anna:with:colon"])) == ("anna", "with:colon")
+    monkeypatch.setenv(LOGIN_VARIABLE, "otto:word")
+    assert login_of(parse([])) == ("otto", "word")
+    with pytest.raises(AppError) as caught:
+        login_of(parse(["--login", "secretword"]))
+    assert "secretword" not in str(caught.value)
+
+
+def test_only_models_that_exist_are_offered() -> None:
+    assert models_of(build_parser().parse_args(["--model", "nano"])).names == ("nano",)
+    with pytest.raises(AppError, match="no model 'nanno'"):
+        models_of(build_parser().parse_args(["--model", "nanno"]))
