@@ -94,7 +94,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--out", type=Path, required=True, metavar="DIR", help="gets a folder for each input")
     add("--video", action="store_true", help="write the annotated video, too, with the sound and every timestamp")
-    add("--format", type=names, default=frozenset(), metavar="NAME,NAME", help="coco, yolo, cvat, labelme, masks, ...")
+    add(
+        "--format",
+        type=names,
+        default=frozenset(),
+        metavar="NAME,NAME",
+        help="other formats: coco, yolo, cvat, labelme, masks, youtube-vis",
+    )
     add("--track", action="store_true", help="give each instance an id that lasts")
     add("--score", type=score, default=Settings().score, help="least score, 0 to 1 (%(default)s)")
     add("--classes", type=names, metavar="NAME,NAME", help="look for these classes only")
@@ -111,7 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
 def annotate_all(options: argparse.Namespace) -> int:
     """Do what the options say; return the exit code."""
     inputs = find_inputs(options.inputs, options.out)
-    formats = check_formats(options.format)
+    formats = check_formats(options.format, options.track)
     if options.start is not None and options.end is not None and options.start >= options.end:
         raise AppError(f"--start must lie before --end, got {options.start:g} and {options.end:g} seconds")
     job = open_job(options, formats)
@@ -126,15 +132,22 @@ def annotate_all(options: argparse.Namespace) -> int:
     return EXIT_WITH_PROBLEMS if any(one.problem or not one.is_done for one in outcomes) else 0
 
 
-def check_formats(wanted: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of formats in order; raise UnknownNameError if there is no such format."""
+def check_formats(wanted: Iterable[str], track: bool) -> tuple[str, ...]:
+    """Return the names of formats in order.
+
+    Raises:
+        UnknownNameError: there is no such format.
+        AppError: it needs ids that last, and nobody gives them.
+    """
     if not wanted:
         return ()
-    from app.formats import FORMATS
+    from app.formats import FORMATS, NEED_TRACK_IDS
 
     for name in sorted(wanted):
         if name not in FORMATS:
             raise UnknownNameError("format", name, FORMATS)
+        if name in NEED_TRACK_IDS and not track:
+            raise AppError(f"the format {name} tells what happens to each instance over time: add --track")
     return tuple(sorted(wanted))
 
 

@@ -319,6 +319,7 @@ def test_a_full_disk_is_one_line_and_what_was_written_is_gone_on_with(
     [
         (["nowhere.mp4"], "no such file or folder: nowhere.mp4"),
         (["demo", "--format", "cocoa"], "unknown format 'cocoa'. Did you mean 'coco'?"),
+        (["demo", "--format", "youtube-vis"], "over time: add --track"),
         (["demo", "--start", "5", "--end", "2"], "--start must lie before --end, got 5 and 2 seconds"),
         (["demo", "--device", "gpu"], "unknown device 'gpu'"),
         (["demo", "--classes", "cow"], "unknown class 'cow'"),

@@ -1,5 +1,6 @@
 """The worker: frames in, results out, controls read at each frame's start."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -79,3 +80,32 @@ def test_each_step_is_timed_and_the_classes_are_the_models(model: SOLOv2) -> Non
     assert list(result.steps_ms) == ["preprocess", "network", "decode"]
     assert all(ms > 0 for ms in result.steps_ms.values())
     assert segmenter.class_names == ("person", "cat")
+
+
+def test_a_batch_finds_what_is_found_one_by_one(model: SOLOv2) -> None:
+    panel = ControlPanel()
+    panel.update(score_threshold=0.2)
+    frames = [frame(1), frame(2, (96, 60)), frame(3), frame(4), frame(5)]
+    alone = list(Segmenter(model, panel)(frames))
+    together = list(Segmenter(model, panel, batch_size=3)(frames))
+    assert [result.frame for result in together] == frames
+    for one, other in zip(alone, together, strict=True):
+        assert one.instances.geometry == other.instances.geometry
+        np.testing.assert_allclose(other.instances.scores, one.instances.scores, atol=1e-4)
+
+
+def test_a_batch_waits_until_it_is_full_or_the_frames_have_ended(model: SOLOv2) -> None:
+    asked = []
+
+    def ask() -> Iterator[Frame]:
+        for index in range(5):
+            asked.append(index)
+            yield frame(1)
+
+    results = Segmenter(model, ControlPanel(), batch_size=3)(ask())
+    counts = []
+    for _ in results:
+        counts.append(len(asked))
+    assert counts == [3, 3, 3, 5, 5]
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        Segmenter(model, ControlPanel(), batch_size=0)

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from app.errors import SinkError
-from app.sinks import mp4
+from app.sinks import encoder, mp4
+from app.sinks.encoder import NVENC, X264, Encoder, find_encoder, works
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.video import VideoSink
 from tests.fake_instances import result_of
+from tests.fake_media import grey
 
 MILLISECONDS = Fraction(1, 1000)
 ROOT = Path(__file__).parent.parent
@@ -69,7 +71,7 @@ def test_every_frame_keeps_its_own_timestamp(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ticks: list[int], time_base: Fraction, finished: bool
 ) -> None:
     if not finished:
-        monkeypatch.setattr(mp4, "_rewrite", lambda path: None)
+        monkeypatch.setattr(mp4, "_rewrite", lambda *_: None)
     save(tmp_path / "out.mp4", ticks, time_base)
     assert times(tmp_path / "out.mp4") == [tick * time_base for tick in ticks]
 
@@ -240,6 +242,7 @@ import numpy as np
 from app.sinks.video import VideoSink
 from app.errors import SinkError
 from tests.fake_instances import result_of
+from tests.fake_media import grey
 random = np.random.default_rng(0)
 sink = VideoSink(sys.argv[1], frame_rate=25)
 try:
@@ -304,3 +307,19 @@ def test_a_killed_process_leaves_what_was_written_playable(tmp_path: Path) -> No
     kept = times(path)
     assert kept == [Fraction(pts, 30) for pts in range(len(kept))]
     assert len(kept) >= 150
+
+
+def test_where_nvidias_encoder_does_not_work_x264_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert works(X264, (64, 96))
+    assert not works(Encoder("no_such_encoder", {}), (64, 96))
+    assert not works(Encoder("libx264", {"preset": "no such preset"}), (64, 96))
+    assert find_encoder((64, 96)) == (NVENC if works(NVENC, (64, 96)) else X264)
+    monkeypatch.setattr(encoder, "NVENC", Encoder("no_such_encoder", {}))
+    find_encoder.cache_clear()
+    sink = VideoSink(tmp_path / "out.mp4", uses_gpu=True)
+    sink.write(result_of(grey(90, (47, 63))), grey(90, (47, 63)))
+    sink.close()
+    find_encoder.cache_clear()
+    assert sink.encoder == X264
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [picture.width for picture in container.decode(video=0)] == [64]

@@ -100,8 +100,10 @@ class Job:
             self._record(one, source, recording, outcome, [*video, interrupt])
         if interrupt.has_come:
             raise KeyboardInterrupt
-        if audio is not None and needs_video:
-            outcome.notes = audio.left_out
+        if video:
+            outcome.notes = list(audio.left_out) if audio else []
+            if self._uses_gpu:
+                outcome.notes.append(f"video by {video[0].encoder.name}")
         outcome.save(folder)  # first, as a whole file is not read again, and its damage would be forgotten
         if not recording.is_whole():
             recording.finish()
@@ -154,7 +156,17 @@ class Job:
         """A clip that starts in the middle of its source starts at 0."""
         rate = source.frame_rate / self.settings.stride if source.frame_rate else None
         is_cut = self.settings.start is not None
-        return VideoSink(folder / PARTIAL_VIDEO_NAME, frame_rate=rate, start_at_zero=is_cut, audio=audio)
+        return VideoSink(
+            folder / PARTIAL_VIDEO_NAME,
+            frame_rate=rate,
+            start_at_zero=is_cut,
+            audio=audio,
+            uses_gpu=self._uses_gpu,
+        )
+
+    @property
+    def _uses_gpu(self) -> bool:
+        return bool(self.model_header["device"] == "cuda")
 
     def _expected(self, source: FileSource) -> int | None:
         """How many frames there will be, as far as the source says."""

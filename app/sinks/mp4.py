@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import av
 import cv2
@@ -18,6 +18,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from app.sinks.audio import Audio, movie_timescale
+from app.sinks.encoder import THREADS, X264, Encoder
 
 Picture = npt.NDArray[np.uint8]
 VideoPacket: TypeAlias = "Packet[VideoStream]"
@@ -30,12 +31,6 @@ FRAGMENTED = {
     "frag_duration": "1000000",  # us: where key frames are rare, as the nominal rate may be far too high
     "avoid_negative_ts": "make_non_negative",
     "flush_packets": "1",
-}
-CODING = {
-    "preset": "superfast",  # veryfast takes 1.6 times as long and makes a file a quarter smaller at this quality
-    "crf": "22",
-    "bf": "0",  # packets leave in the order of their timestamps, so a fragment needs no edit list
-    "x264-params": "colorprim=bt709:transfer=bt709:colormatrix=bt709",
 }
 
 
@@ -58,6 +53,7 @@ class Mp4Writer:
         frame_rate: Fraction | None = None,
         origin_pts: int = 0,
         audio: Audio | None = None,
+        encoder: Encoder = X264,
     ) -> None:
         """Create the file.
 
@@ -68,6 +64,7 @@ class Mp4Writer:
             frame_rate: nominal frames per second, None where unknown.
             origin_pts: the timestamp that becomes 0.
             audio: copied by `close`, at its distance to the pictures.
+            encoder: of H.264.
 
         Raises:
             OSError, av.FFmpegError: the file cannot be created, or the encoder cannot take the size.
@@ -77,13 +74,14 @@ class Mp4Writer:
         self._size_hw = size_hw
         self._rate = frame_rate or FALLBACK_RATE
         self._container = av.open(str(path), "w", format="mp4", options=FRAGMENTED)
-        self._stream = self._container.add_stream("libx264", rate=self._rate, options=CODING)
+        stream = self._container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options))
+        self._stream = cast("VideoStream", stream)
         height, width = size_hw
         self._stream.height, self._stream.width = height + height % 2, width + width % 2
         self._stream.pix_fmt = "yuv420p"
         self._stream.time_base = self._stream.codec_context.time_base = time_base
         self._stream.codec_context.gop_size = max(1, round(KEYFRAME_SECONDS * self._rate))
-        self._stream.codec_context.thread_count = max(1, (os.cpu_count() or 1) // 4)  # the others belong to the model
+        self._stream.codec_context.thread_count = THREADS
         self._last_pts: int | None = None
         self._shift = self._first_shift = -origin_pts
         self._audio = audio

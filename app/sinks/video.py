@@ -14,6 +14,7 @@ from app.channel import Cancelled, Channel
 from app.errors import SinkError
 from app.frames import Result
 from app.sinks.audio import Audio
+from app.sinks.encoder import X264, find_encoder
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.writable import check_writable
 
@@ -26,6 +27,9 @@ class VideoSink:
     """Writes every picture into an MP4 file that browsers play; see `Mp4Writer` for what a crash leaves behind.
 
     An existing file is replaced when the first picture is written, not before. Without any picture there is no file.
+
+    Attributes:
+        encoder: of the pictures, once the first one was written.
     """
 
     needs_picture = True
@@ -37,6 +41,7 @@ class VideoSink:
         frame_rate: float | None = None,
         start_at_zero: bool = False,
         audio: Audio | None = None,
+        uses_gpu: bool = False,
     ) -> None:
         """Check that `path` can be written, and touch nothing yet.
 
@@ -46,6 +51,7 @@ class VideoSink:
             start_at_zero: let the first picture be at 0 seconds, as a live source's clock may have run for days. The
                 others keep their distance to it.
             audio: copied beside the pictures at the end, where it was in its file; None is silent.
+            uses_gpu: encode on the GPU if it can.
 
         Raises:
             SinkError: there is no such folder, or no file can be written there.
@@ -53,7 +59,8 @@ class VideoSink:
         self.path = Path(path)
         check_video_path(self.path)
         self._frame_rate = Fraction(frame_rate).limit_denominator(1001) if frame_rate else None
-        self._start_at_zero, self._audio = start_at_zero, audio
+        self._start_at_zero, self._audio, self._uses_gpu = start_at_zero, audio, uses_gpu
+        self.encoder = X264
         self._pictures: Channel[tuple[Result, Picture]] = Channel(WAITING_PICTURES)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._encode_all, name="encode", daemon=True)
@@ -96,7 +103,10 @@ class VideoSink:
     def _open(self, result: Result, picture: Picture) -> Mp4Writer:
         origin_pts = result.frame.pts if self._start_at_zero else 0
         height, width = picture.shape[:2]
-        return Mp4Writer(self.path, (height, width), result.frame.time_base, self._frame_rate, origin_pts, self._audio)
+        self.encoder = find_encoder((height + height % 2, width + width % 2)) if self._uses_gpu else X264
+        return Mp4Writer(
+            self.path, (height, width), result.frame.time_base, self._frame_rate, origin_pts, self._audio, self.encoder
+        )
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, OSError | av.FFmpegError):

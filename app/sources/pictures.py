@@ -1,6 +1,7 @@
 """Pictures as a stream: one file, or a folder in natural order. Each is shown for a second of the saved video."""
 
 import itertools
+import os
 import re
 import threading
 import time
@@ -14,10 +15,12 @@ import numpy.typing as npt
 
 from app.errors import SourceError
 from app.frames import Frame
+from app.sources.ordered import in_order
 from app.sources.quiet import quiet_opencv
 from app.sources.selection import EVERYTHING, Selection
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+DECODERS = min(8, max(1, (os.cpu_count() or 1) // 2))  # threads that read ahead
 _NAMED_AT_MOST = 3
 
 
@@ -59,10 +62,10 @@ class PictureSource:
         unreadable = []
         used = 0
         seconds = itertools.count()  # a picture each
-        for position, path in self.selection.choose(self.paths, lambda _: next(seconds)):
+        chosen = self.selection.choose(self.paths, lambda _: next(seconds))
+        for position, path, image in in_order(_read_numbered, chosen, DECODERS):
             if self._closed.is_set():
                 return
-            image = read_picture(path)
             if image is None:
                 unreadable.append(path)
                 continue
@@ -106,6 +109,11 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
     except (OSError, cv2.error):
         return None
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _read_numbered(numbered: tuple[int, Path]) -> tuple[int, Path, npt.NDArray[np.uint8] | None]:
+    position, path = numbered
+    return position, path, read_picture(path)
 
 
 def natural_order(path: Path) -> list[tuple[int, str]]:
