@@ -1,0 +1,24 @@
+"""Annotation formats: each is written from an `instances.jsonl`, frame by frame, and never holds the file in memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.formats.coco import write_coco
+from app.formats.cvat import write_cvat
+from app.formats.labelme import write_labelme
+from app.formats.masks import write_masks
+from app.formats.yolo import write_yolo
+from app.formats.youtube_vis import write_youtube_vis
+
+FORMATS: dict[str, Callable[[Path, Path], Path]] = {
+    "coco": write_coco,
+    "yolo": write_yolo,
+    "cvat": write_cvat,
+    "labelme": write_labelme,
+    "masks": write_masks,
+    "youtube-vis": write_youtube_vis,
+}
+"""From a format's name to what writes it: called with an `instances.jsonl` and a folder, it returns what it wrote."""
+
+NEED_TRACK_IDS = frozenset({"youtube-vis"})
+"""The formats that are refused where nobody tracked."""

@@ -1,0 +1,60 @@
+"""Outputs that appear under their name only when they are whole."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from pathlib import Path
+
+from app.errors import SinkError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIOWrapper]:
+    """Open a text file beside `path` for writing; at the end of the block it takes the place of `path`.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    with _replacing(path, partial):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        partial.replace(path)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Make an empty folder beside `path` to write into; at the end of the block it takes the place of `path`.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    with _replacing(path, partial):
+        _remove(partial)
+        partial.mkdir(parents=True)
+        yield partial
+        _remove(path)
+        partial.rename(path)
+
+
+@contextmanager
+def _replacing(path: Path, partial: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _remove(partial)
+        raise SinkError(f"could not write {path}: {error.strerror}") from error
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
