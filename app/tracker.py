@@ -1,8 +1,8 @@
 """Ids that last: which instance of this frame is which of the frames before it.
 
 Masks are associated. `trackers` and supervision's ByteTrack compare boxes alone, and norfair asks for numpy 1, so the
-lifecycle is written here, after ByteTrack (Zhang et al. 2022): sure instances choose first, and what is lost is kept
-for a while. scipy solves the assignment.
+lifecycle is written here, after ByteTrack (Zhang et al. 2022): likeness is weighed with the score, and what is lost is
+kept for a while. scipy solves the assignment.
 """
 
 import time
@@ -23,12 +23,13 @@ FloatArray = npt.NDArray[np.float64]
 
 SCORE_DIGITS = 4
 MOST_CELLS = 320  # along the picture's long side: masks are compared on a grid of this fineness
-SURE_SCORE = 0.5
 LEAST_IOU = 0.1
+LEAST_SCORE = 0.01
 KEEP_SECONDS = 1.0
 KEEP_UPDATES = 2  # at least, where updates are seconds apart
 FORESEE_SECONDS = 0.25  # a lost instance is expected to go on moving for so long
 VELOCITY_GAIN = 0.4
+SCORE_GAIN = 0.2
 TRUSTED_AFTER = 5  # sightings
 
 
@@ -90,12 +91,13 @@ def recorded_sightings(records: Iterable[Mapping[str, Any]]) -> list[Sighting]:
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One thing that is followed: how it looked last, when, and where it moves, in cells per second."""
+    """One thing that is followed: how it looked last, when, how sure that was, where it moves, in cells per second."""
 
     track_id: int
     last: Sighting
     centre: FloatArray
     seen_at: float
+    score: float
     velocity: FloatArray = field(default_factory=lambda: np.zeros(2))
     times_seen: int = 1
     updates_missed: int = 0
@@ -103,6 +105,11 @@ class Track:
     def is_lost(self, seconds: float) -> bool:
         """Whether it was not seen for so long that it is given up; a clock that went back ends it, too."""
         return self.updates_missed > KEEP_UPDATES and not 0 <= seconds - self.seen_at <= KEEP_SECONDS
+
+    @property
+    def trust(self) -> float:
+        """How much it counts, in (0, 1]: more if it was seen often, and surely."""
+        return max(self.score, LEAST_SCORE) * min(self.times_seen, TRUSTED_AFTER) / TRUSTED_AFTER
 
     def expected(self, seconds: float) -> Sighting:
         """How it should look now: as it did last, moved on."""
@@ -117,6 +124,7 @@ class Track:
         if elapsed > 0:
             self.velocity += VELOCITY_GAIN * ((centre - self.centre) / elapsed - self.velocity)
         self.last, self.centre, self.seen_at = sighting, centre, seconds
+        self.score += SCORE_GAIN * (sighting.score - self.score)
         self.times_seen += 1
         self.updates_missed = 0
 
@@ -132,9 +140,10 @@ class Tracker:
     def update(self, sightings: Sequence[Sighting], seconds: float) -> list[int]:
         """Return the id of each instance of the next frame.
 
-        Sure instances choose among all tracks, then the others among those that are left. How alike a pair is says
-        the IoU of the masks, the track's moved on by its velocity; their sum is made as large as can be. What finds no
-        track starts one.
+        How alike an instance and a track are says the IoU of their masks, the track's moved on by its velocity. It
+        counts for more the surer the instance is and the better known the track, so that a passing double of an
+        instance does not take its id; the sum over all pairs is made as large as can be. What finds no track starts
+        one.
 
         Args:
             sightings: of one frame, in any order, of instances that may overlap.
@@ -144,38 +153,33 @@ class Tracker:
             Ids from 1 on, no two alike, never given to another instance later; 0 for an instance without a pixel.
         """
         self._tracks = [track for track in self._tracks if not track.is_lost(seconds)]
-        ids = [0] * len(sightings)
-        seen = [number for number, sighting in enumerate(sightings) if sighting.cells.size]
-        sure = [number for number in seen if sightings[number].score >= SURE_SCORE]
-        unsure = [number for number in seen if sightings[number].score < SURE_SCORE]
-        left_over = list(self._tracks)
-        for group in (sure, unsure):
-            for number, track in self._match([sightings[number] for number in group], left_over, seconds):
-                track.see(sightings[group[number]], seconds)
-                ids[group[number]] = track.track_id
-            left_over = [track for track in left_over if track.track_id not in ids]
-        for track in left_over:
+        for track in self._tracks:
             track.updates_missed += 1
-        for number in seen:
-            ids[number] = ids[number] or self._start(sightings[number], seconds)
-        return ids
+        pairs = dict(self._match(sightings, seconds))
+        return [
+            self._see(sighting, pairs.get(number), seconds) if sighting.cells.size else 0
+            for number, sighting in enumerate(sightings)
+        ]
 
-    def _match(
-        self, sightings: Sequence[Sighting], tracks: Sequence[Track], seconds: float
-    ) -> Iterator[tuple[int, Track]]:
-        likeness = np.zeros((len(sightings), len(tracks)))
-        for column, track in enumerate(tracks):
+    def _match(self, sightings: Sequence[Sighting], seconds: float) -> Iterator[tuple[int, Track]]:
+        likeness = np.zeros((len(sightings), len(self._tracks)))
+        for column, track in enumerate(self._tracks):
             expected = track.expected(seconds)
             for row, sighting in enumerate(sightings):
                 iou = mask_iou(sighting, expected) if sighting.category == expected.category else 0.0
-                likeness[row, column] = iou if iou >= LEAST_IOU else 0.0
+                likeness[row, column] = (
+                    iou * max(sighting.score, LEAST_SCORE) * track.trust if iou >= LEAST_IOU else 0.0
+                )
         for row, column in zip(*linear_sum_assignment(likeness, maximize=True), strict=True):
             if likeness[row, column]:
-                yield int(row), tracks[column]
+                yield int(row), self._tracks[column]
 
-    def _start(self, sighting: Sighting, seconds: float) -> int:
+    def _see(self, sighting: Sighting, track: Track | None, seconds: float) -> int:
+        if track is not None:
+            track.see(sighting, seconds)
+            return track.track_id
         self._ids_given += 1
-        self._tracks.append(Track(self._ids_given, sighting, sighting.centre, seconds))
+        self._tracks.append(Track(self._ids_given, sighting, sighting.centre, seconds, sighting.score))
         return self._ids_given
 
 

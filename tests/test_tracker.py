@@ -91,6 +91,13 @@ def test_an_unsure_instance_takes_what_is_left() -> None:
     assert ids_of([[disc(100)], [disc(104, score=0.3)], [disc(108)]]) == [[1], [1], [1]]
 
 
+def test_a_passing_double_does_not_take_the_id_along() -> None:
+    """The double fits better while both are there, and better still where it remains behind for a frame."""
+    alone, both = [disc(100, score=0.6)], [disc(109, score=0.48), disc(102, score=0.2)]
+    ids = ids_of([alone] * 8 + [both] + [[disc(104, score=0.6)]] * 3)
+    assert ids[8:] == [[1, 2], [1], [1], [1]]
+
+
 def test_masks_decide_where_boxes_cannot() -> None:
     """Two triangles share one box; each lasts through a change of order."""
     lower = np.tri(100, 100, -2, dtype=bool)
