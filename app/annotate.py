@@ -12,12 +12,13 @@ import argparse
 import json
 import sys
 from collections.abc import Generator, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from app.annotation.inputs import Input, find_inputs
-from app.annotation.job import Job, Wanted
+from app.annotation.job import Job, ShowProgress, Wanted
 from app.annotation.outcome import Outcome, table
 from app.annotation.recorder import Recorder
 from app.annotation.recording import FileSource, Settings, model_header
@@ -120,7 +121,7 @@ def annotate_all(options: argparse.Namespace) -> int:
     formats = check_formats(options.format, options.track)
     if options.start is not None and options.end is not None and options.start >= options.end:
         raise AppError(f"--start must lie before --end, got {options.start:g} and {options.end:g} seconds")
-    job = open_job(options, formats)
+    job = open_job(options, formats, partial(progress_lines, line=int(len(inputs) > 1)))
     for one in inputs:
         job.check(one)
     try:
@@ -151,7 +152,7 @@ def check_formats(wanted: Iterable[str], track: bool) -> tuple[str, ...]:
     return tuple(sorted(wanted))
 
 
-def open_job(options: argparse.Namespace, formats: tuple[str, ...]) -> Job:
+def open_job(options: argparse.Namespace, formats: tuple[str, ...], progress: ShowProgress) -> Job:
     """Load the model and make it ready."""
     device = find_device(options.device)
     model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
@@ -161,7 +162,7 @@ def open_job(options: argparse.Namespace, formats: tuple[str, ...]) -> Job:
     segmenter = Segmenter(model, ControlPanel(settings.controls()), batch_size=batch)
     segmenter.warm_up()
     header = model_header(Path(options.model).name, model)
-    return Job(options.out, settings, header, Wanted(options.video, formats), segmenter, progress_lines)
+    return Job(options.out, settings, header, Wanted(options.video, formats), segmenter, progress)
 
 
 def do_all(job: Job, inputs: Sequence[Input]) -> list[Outcome]:
@@ -171,9 +172,9 @@ def do_all(job: Job, inputs: Sequence[Input]) -> list[Outcome]:
         return [job.do(one) for one in counted]
 
 
-def progress_lines(label: str, done: int, total: int | None) -> list[Sink]:
-    """Return what shows how an input goes on: a line below the count of inputs, on a terminal alone."""
-    return [ProgressSink(total, label, done, line=1)] if is_terminal() else []
+def progress_lines(label: str, done: int, total: int | None, line: int) -> list[Sink]:
+    """Return what shows how an input goes on, below `line` other lines; nothing where it is no terminal."""
+    return [ProgressSink(total, label, done, line)] if is_terminal() else []
 
 
 def is_terminal() -> bool:

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from app.annotation.inputs import Input
 from app.annotation.outcome import Outcome
@@ -24,6 +24,8 @@ from app.sinks.video import VideoSink
 from app.sinks.writable import writing
 from app.stats import StreamStats
 from app.tracker import Tracker
+
+ShowProgress: TypeAlias = Callable[[str, int, int | None], list[Sink]]
 
 VIDEO_NAME = "annotated.mp4"
 PARTIAL_VIDEO_NAME = "annotated.partial.mp4"
@@ -54,7 +56,7 @@ class Job:
     model_header: dict[str, Any]
     wanted: Wanted
     segmenter: Segmenter
-    progress: Callable[[str, int, int | None], list[Sink]]
+    progress: ShowProgress
 
     def check(self, one: Input) -> None:
         """Look whether what an earlier run left can be gone on with; an input that cannot be read is not looked at.

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.annotation.records import as_recorded, read_instances
 from app.channel import Channel
-from app.errors import SourceError
+from app.errors import AppError
 from app.frames import Frame, Result
 from app.pipeline import Segmenter, ending, start
 from app.tracker import Tracker, sightings
@@ -38,7 +38,7 @@ class Recorder:
         """Yield the result of each frame.
 
         Raises:
-            SourceError: a frame is not the one that was recorded in its place.
+            AppError: a frame is not the one that was recorded in its place.
         """
         remaining = iter(frames)
         for line in self._recorded:
@@ -46,7 +46,10 @@ class Recorder:
             if frame is None:
                 return
             if (frame.index, frame.pts) != (line["frame"], line["pts"]):
-                raise SourceError(f"{frame.source_id} has changed since its frame {line['frame']} was recorded")
+                raise AppError(
+                    f"{frame.source_id} gave another frame {line['frame']} when it was recorded: delete what was "
+                    "written about it, and run the same command again"
+                )
             instances = read_instances(line["instances"], _hw(frame))
             yield self._tracked(Result(frame, instances, {}))
         for result in run_ahead(self._segmenter, remaining):

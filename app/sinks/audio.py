@@ -60,6 +60,7 @@ class Audio:
     def _packets(
         self, source: InputContainer, copies: dict[int, AudioStream], shift_seconds: float
     ) -> Iterator[AnyPacket]:
+        last_dts: dict[int, int] = {}
         streams = [stream for stream in source.streams.audio if stream.index in copies]
         try:
             for packet in source.demux(streams) if streams else ():
@@ -67,6 +68,9 @@ class Audio:
                     continue
                 if not self.start_seconds <= packet.pts * packet.time_base < self.end_seconds:
                     continue
+                if packet.dts <= last_dts.get(packet.stream.index, packet.dts - 1):  # no MP4 could hold it
+                    continue
+                last_dts[packet.stream.index] = packet.dts
                 ticks = round(shift_seconds / packet.time_base)
                 packet.dts, packet.pts = packet.dts + ticks, packet.pts + ticks
                 packet.stream = copies[packet.stream.index]
