@@ -1,6 +1,7 @@
 """A page served in this process and headless Chromium to look at it, for tests with the mark `browser`."""
 
 import argparse
+import asyncio
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -50,10 +51,30 @@ def options_of(*arguments: str) -> argparse.Namespace:
 
 
 @contextmanager
+def closing_event_loops() -> Iterator[None]:
+    """Close the event loops that Gradio makes in this thread and forgets."""
+    made: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+
+    def remember() -> asyncio.AbstractEventLoop:
+        made.append(make())
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", remember)
+        try:
+            yield
+        finally:
+            asyncio.set_event_loop(None)
+            for loop in made:
+                loop.close()
+
+
+@contextmanager
 def served(folder: Path, *arguments: str, with_fake_model: bool = True) -> Iterator[tuple[str, Site]]:
     """Serve a page; yield its address and its site."""
     options = options_of(*arguments)
-    with pytest.MonkeyPatch.context() as patch:
+    with closing_event_loops(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         if with_fake_model:

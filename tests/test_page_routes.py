@@ -1,0 +1,191 @@
+import io
+import json
+import struct
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from app.engine import Choice
+from app.page.jobs import VideoJob, check_container
+from app.page.pictures import UnreadablePictureError, read_upload
+from app.page.site import Site
+from app.sources.browser import BrowserSource
+from app.sources.demo import DemoSource
+from app.sources.repeated import RepeatedSource
+from tests.browser import served
+from tests.fake_media import grey, write_picture, write_video
+from tests.test_page_sources import jpeg_of
+
+DEMO = Choice("demo", partial(RepeatedSource, DemoSource), "nano")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Site]]:
+    with served(tmp_path_factory.mktemp("page"), "--port", "7921", "--max-upload", "1") as opened:
+        yield opened
+
+
+@pytest.fixture
+def site(page: tuple[str, Site]) -> Iterator[Site]:
+    yield page[1]
+    page[1].engine.stop()
+
+
+def get(address: str, path: str, **headers: str) -> Any:
+    return urllib.request.urlopen(urllib.request.Request(address + path, headers=headers), timeout=60)
+
+
+def code_of(address: str, path: str, data: bytes | None = None, **headers: str) -> tuple[int, str]:
+    request = urllib.request.Request(address + path, data, headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=60)
+    with caught.value as answer:
+        return answer.code, json.loads(answer.read())["detail"]
+
+
+def socket_of(address: str, viewer: str = "anna", **options: Any) -> Any:
+    return connect(address.replace("http", "ws") + f"live/socket?viewer={viewer}", open_timeout=60, **options)
+
+
+def picture(socket: Any) -> bytes:
+    while True:
+        message = socket.recv(timeout=60)
+        if isinstance(message, bytes):
+            return message
+
+
+def status(socket: Any, **expected: Any) -> dict[str, Any]:
+    while True:
+        message = socket.recv(timeout=60)
+        if isinstance(message, str):
+            told = json.loads(message).get("status")
+            if told and all(told.get(name) == value for name, value in expected.items()):
+                return dict(told)
+
+
+def test_the_stream_goes_out_as_motion_jpeg(page: tuple[str, Site], site: Site) -> None:
+    site.engine.start(DEMO)
+    with get(page[0], "live/stream.mjpg") as answer:
+        assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
+        start = answer.read(100_000)
+    assert start.startswith(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: ")
+    assert b"\xff\xd8\xff" in start
+
+
+def test_without_a_stream_there_is_no_snapshot_and_no_recording(page: tuple[str, Site], tmp_path: Path) -> None:
+    assert code_of(page[0], "live/recording.mp4") == (404, "There is no recording yet. Start one first.")
+
+
+def test_a_viewer_gets_two_pictures_and_more_only_when_it_asks(page: tuple[str, Site], site: Site) -> None:
+    site.engine.start(DEMO)
+    with socket_of(page[0]) as socket:
+        for _ in range(2):
+            pts_seconds, age_ms = struct.unpack_from("<dd", picture(socket))
+            assert pts_seconds >= 0
+            assert 0 <= age_ms < 60_000
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            assert isinstance(socket.recv(timeout=60), str)
+        socket.send('{"ready": 1}')
+        assert picture(socket)[16:18] == b"\xff\xd8"
+
+
+def test_a_browsers_pictures_become_the_stream(page: tuple[str, Site], site: Site) -> None:
+    site.engine.start(Choice("camera", partial(BrowserSource, "anna"), "nano"))
+    with socket_of(page[0]) as socket, socket_of(page[0], viewer="otto") as other:
+        status(socket, camera="anna")
+        status(other, camera="anna")
+        other.send(struct.pack("<d", 1.0) + jpeg_of(1))  # is not asked for its camera
+        socket.send(struct.pack("<d", 777_000.0) + jpeg_of(50))
+        assert struct.unpack_from("<d", picture(socket))[0] == 777.0
+        assert site.engine.status()["stats"]["captured"] == 1
+        socket.send('{"camera_problem": "this device has no camera"}')
+        assert status(socket, state="failed")["message"] == "this device has no camera"
+
+
+@pytest.mark.parametrize("junk", ["{", "[]", "7", '{"do": "format the disk"}', '{"do": 3}', "\u0000", b"x", b""])
+def test_junk_on_the_socket_changes_nothing(page: tuple[str, Site], site: Site, junk: str | bytes) -> None:
+    with socket_of(page[0]) as socket:
+        socket.send(junk)
+        socket.send('{"do": "record"}')
+        assert status(socket, problem="nothing is streamed that could be recorded: start a stream first")
+
+
+def test_another_sites_pages_may_not_connect(page: tuple[str, Site], site: Site) -> None:
+    with pytest.raises(InvalidStatus), socket_of(page[0], origin="http://evil.example"):
+        pass
+    assert code_of(page[0], "picture/segment", b"x", Origin="http://evil.example")[0] == 401
+    with socket_of(page[0], origin=page[0].rstrip("/")) as socket:
+        assert status(socket)
+
+
+def test_who_has_not_logged_in_sees_nothing(tmp_path: Path) -> None:
+    with served(tmp_path, "--port", "7922", "--login", "anna:word") as (address, _):
+        for path in ("live/stream.mjpg", "live/snapshot.png", "live/recording.mp4", "video/x/original"):
+            assert code_of(address, path)[0] == 401
+        with pytest.raises(InvalidStatus), socket_of(address):
+            pass
+        form = urllib.parse.urlencode({"username": "anna", "password": "word"}).encode()
+        with urllib.request.urlopen(f"{address}login", form, timeout=60) as answer:
+            cookies = [line.split(";")[0] for line in answer.headers.get_all("set-cookie")]
+        with socket_of(address, additional_headers={"Cookie": "; ".join(cookies)}) as socket:
+            assert status(socket, state="idle")
+
+
+def test_what_is_not_a_picture_or_too_large_is_refused(page: tuple[str, Site], site: Site) -> None:
+    assert code_of(page[0], "picture/segment", b"no picture")[1].startswith("This is not a picture.")
+    assert code_of(page[0], "picture/segment", bytes(2 << 20)) == (413, "The file is larger than 1 MB.")
+    assert code_of(page[0], "picture/segment?model=/etc/passwd", b"x")[1] == "This page does not offer that model."
+
+
+def test_a_picture_that_would_fill_the_memory_is_not_decoded() -> None:
+    head = io.BytesIO()
+    from PIL import Image
+
+    Image.new("1", (30_000, 30_000)).save(head, "PNG")
+    with pytest.raises(UnreadablePictureError, match=r"not a picture|30000x30000"):
+        read_upload(head.getvalue())
+
+
+def test_nobody_reaches_other_files_of_a_job(page: tuple[str, Site], site: Site, tmp_path: Path) -> None:
+    (job,) = site.jobs.add("visit", [write_video(tmp_path / "clip.mp4", [grey(1)])])
+    with get(page[0], f"video/{job.token}/original", Range="bytes=0-9") as answer:
+        assert (answer.status, len(answer.read())) == (206, 10)
+    for path in (f"video/{job.token}/..%2foriginal", f"video/{job.token}/nothing", "video/guess/original"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            get(page[0], path)
+        caught.value.close()
+        assert caught.value.code == 404
+    site.jobs.remove("visit")
+    assert not job.folder.exists()
+
+
+def test_a_file_that_would_open_other_files_is_not_a_video(tmp_path: Path) -> None:
+    check_container(write_video(tmp_path / "clip.mp4", [grey(1)]))
+    for name, text in {
+        "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n",
+        "concat": "ffconcat version 1.0\nfile /etc/hostname\n",
+    }.items():
+        trick = tmp_path / f"{name}.mp4"
+        trick.write_text(text)
+        with pytest.raises(Exception, match="this is not a video"):
+            check_container(trick)
+    with pytest.raises(Exception, match="this is not a video"):
+        check_container(write_picture(tmp_path / "still.png", grey(1)))
+
+
+def test_a_cancelled_job_leaves_only_its_original(tmp_path: Path) -> None:
+    job = VideoJob.take(write_video(tmp_path / "clip.mp4", [grey(1)]), tmp_path / "jobs")
+    job.cancelled.set()
+    assert list(job.run(None, "nano", "auto", None)) == []  # type: ignore[arg-type]
+    assert job.state == "cancelled"
+    assert list(job.folder.iterdir()) == [job.original]
