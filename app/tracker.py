@@ -6,9 +6,8 @@ kept for a while. scipy solves the assignment.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,19 +73,6 @@ def sightings(instances: Instances) -> list[Sighting]:
     parts = zip(instances.labels.tolist(), instances.scores.tolist(), instances.crops, strict=True)
     image_hw = instances.geometry.image_hw
     return [Sighting.of_crop(label, score, (crop.top, crop.left), crop.mask, image_hw) for label, score, crop in parts]
-
-
-def recorded_sightings(records: Iterable[Mapping[str, Any]]) -> list[Sighting]:
-    """Return the same from records: category_id (label + 1), score and segmentation (COCO's compressed code)."""
-    from pycocotools import mask as coco_mask
-
-    found = []
-    for record in records:
-        code = record["segmentation"]
-        left, top, width, height = (int(number) for number in coco_mask.toBbox(code))
-        mask = coco_mask.decode(code)[top : top + height, left : left + width].astype(np.bool_)
-        found.append(Sighting.of_crop(record["category_id"] - 1, record["score"], (top, left), mask, code["size"]))
-    return found
 
 
 @dataclass(slots=True, eq=False)

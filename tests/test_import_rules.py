@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(path for package in ("app", "solov2") for path in (ROOT / package).rglob("*.py"))
-PARTS = ("sources", "segmenter", "renderer", "sinks")
+PARTS = ("sources", "segmenter", "tracker", "renderer", "sinks")
 FLOW = ("channel", "errors", "frames", "pipeline", "stats")
 
 
