@@ -10,8 +10,6 @@ from app.formats.records import InstancesFile
 from app.formats.whole import whole_folder
 from app.frames import Frame
 
-JPEG_QUALITY = 95
-
 
 def write_pictures(instances: Path, folder: Path, frames: Iterable[Frame]) -> Path:
     """Write `images/frame_000000.jpg` and so on into `folder`, for the frames in `instances`.
@@ -46,7 +44,8 @@ def write_pictures(instances: Path, folder: Path, frames: Iterable[Frame]) -> Pa
 def _write(path: Path, frame: Frame) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
-    encoded, data = cv2.imencode(path.suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not encoded:
-        raise SinkError(f"could not write {path}: OpenCV has no encoder for it")
+    try:
+        _, data = cv2.imencode(path.suffix, bgr)
+    except cv2.error as error:
+        raise SinkError(f"could not write {path}: OpenCV writes no {path.suffix} files") from error
     path.write_bytes(data.tobytes())

@@ -36,8 +36,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
         _remove(partial)
         partial.mkdir(parents=True)
         yield partial
-        _remove(path)
+        before = path.with_name(f"{path.name}.before")
+        _remove(before)
+        if path.exists():
+            path.rename(before)
         partial.rename(path)
+        _remove(before)
 
 
 @contextmanager
