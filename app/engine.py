@@ -13,7 +13,7 @@ import cv2
 from app.errors import AppError, SinkError
 from app.frames import ControlPanel, Controls, Result
 from app.models import Models
-from app.pipeline import Picture, Quit, Source, run
+from app.pipeline import Picture, Quit, Sink, Source, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
 from app.sinks.mjpeg import JpegBoard, JpegSink
@@ -213,7 +213,7 @@ class Engine:
         begun.sink = JpegSink(self.board, panel, redraw)
         begun.recording = RecordingSink(source.frame_rate, MOST_RECORDED_BYTES)
         begun.state, begun.message = "running", ""
-        sinks = [StopSink(begun.stopped), begun.sink, begun.recording]
+        sinks: list[Sink] = [StopSink(begun.stopped), begun.sink, begun.recording]
         run(begun.source, tracked(Segmenter(model, panel), Tracker(), panel), redraw, sinks, panel, stats)
 
 

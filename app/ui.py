@@ -70,7 +70,7 @@ def launch(blocks: gr.Blocks, arguments: dict[str, object]) -> None:
     """
     try:
         blocks.launch(**arguments)  # type: ignore[arg-type]
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter where the page cannot reach itself
         where = f"{arguments['server_name']}:{arguments['server_port'] or 7860}"
         raise AppError(f"could not listen on {where}: {error}. Choose another --host or --port") from error
 

@@ -193,9 +193,9 @@ def test_a_file_of_an_open_folder_runs_to_its_end(visit: Callable[..., Any], cli
 @pytest.mark.parametrize(
     ("kind", "label", "value", "sentence"),
     [
-        ("File on the server", "File", "/etc/passwd", "no such file in the folders open to this page: /etc/passwd"),
-        ("Stream by address", "Address", "rtsp://user:secret@10.1.2.3/x", "this page may not reach 10.1.2.3"),
-        ("Stream by address", "Address", "file:///etc/passwd", "an address looks like rtsp://host/path"),
+        ("File on the server", "File", "/etc/passwd", "No such file in the folders open to this page: /etc/passwd"),
+        ("Stream by address", "Address", "rtsp://user:secret@10.1.2.3/x", "This page may not reach 10.1.2.3"),
+        ("Stream by address", "Address", "file:///etc/passwd", "An address looks like rtsp://host/path"),
     ],
 )
 def test_what_is_not_allowed_is_refused_in_one_sentence(
@@ -257,6 +257,7 @@ def test_a_picture_is_segmented_and_its_instances_can_be_cut_out(browser: Any, t
         page.set_default_timeout(WAIT_MS)
         page.goto(address)
         page.get_by_role("tab", name="Picture").click()
+        page.locator(".picture[data-mounted]").wait_for()
         page.set_input_files(".picture input[type=file]", str(photograph))
         row = page.locator(".instances li").first
         assert "person" in row.inner_text()

@@ -202,6 +202,7 @@
 
   // Gradio makes and replaces the elements of its tabs as it likes
   solov2.mounts = { live: mount };
+  solov2.mountAll = mountAll;
   function mountAll() {
     for (const root of document.querySelectorAll("[data-mount]:not([data-mounted])")) {
       const mountOne = solov2.mounts[root.dataset.mount];

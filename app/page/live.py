@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -27,6 +28,7 @@ KINDS = [
 ]
 SHOWN = [("Masks", "show_masks"), ("Boxes", "show_boxes"), ("Labels", "show_labels"), ("Read-out", "show_readout")]
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+WITH_VIEWER = "(...given) => [...given.slice(0, -1), window.solov2.viewer]"
 
 VIEW = """
 <section class="live" data-mount="live" data-state="idle" aria-label="Live stream">
@@ -77,16 +79,15 @@ def live_tab(site: Site) -> None:
         with gr.Column(scale=1, min_width=300):
             fields = source_fields()
             start = gr.Button("Start", variant="primary", size="lg")
+            refusal = gr.HTML(js_on_load=None, apply_default_css=False)
             with gr.Group():
                 model, device = model_fields(site)
             control_fields(site, model)
     viewer = gr.Textbox(visible=False)
     fields.kind.change(partial(show_details, site), fields.kind, fields.details(), **QUICK)
     inputs = [fields.kind, *fields.details(), model, device, viewer]
-    start.click(partial(begin, site), inputs, js="(...given) => [...given.slice(0, -1), window.solov2.viewer]", **QUICK)
-    fields.address.submit(
-        partial(begin, site), inputs, js="(...given) => [...given.slice(0, -1), window.solov2.viewer]", **QUICK
-    )
+    for event in (start.click, fields.address.submit):
+        event(partial(begin, site), inputs, refusal, js=WITH_VIEWER, **QUICK)
     for field in (model, device):
         field.input(partial(switch, site), [model, device], **QUICK)
 
@@ -183,8 +184,8 @@ def begin(
     model: str,
     device: str,
     viewer: str,
-) -> None:
-    """Start the stream that the widgets describe."""
+) -> str:
+    """Start the stream that the widgets describe; return why not, as HTML, or nothing."""
     try:
         name, open_source = chosen_source(
             site, kind, (address if kind == ADDRESS else file if kind == FILE else camera) or "", viewer
@@ -193,7 +194,13 @@ def begin(
             open_source = partial(RepeatedSource, open_source)
         site.engine.start(Choice(name, open_source, model, device))
     except (AppError, SOLOv2Error) as error:
-        raise gr.Error(str(error), title="That cannot be streamed", print_exception=False) from error
+        return problem(str(error))
+    return ""
+
+
+def problem(sentence: str) -> str:
+    """Return what went wrong as HTML that is read out at once."""
+    return f'<p class="problem" role="alert">{escape(sentence[:1].upper() + sentence[1:])}</p>'
 
 
 def chosen_source(site: Site, kind: str, detail: str, viewer: str) -> tuple[str, Callable[[], Source]]:

@@ -188,4 +188,5 @@
   }
 
   window.solov2.mounts.picture = mount;
+  window.solov2.mountAll();
 })();

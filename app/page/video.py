@@ -11,7 +11,7 @@ import gradio as gr
 
 from app.annotation.recording import Settings
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO, VideoJob
-from app.page.live import QUICK, devices
+from app.page.live import QUICK, devices, problem
 from app.page.site import Site
 
 VIDEO_TYPES = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".gif"]
@@ -84,7 +84,8 @@ def annotate_uploads(
         Values for the drop zone, the progress, the choice of a result, and the result.
     """
     if not uploads:
-        raise gr.Error("Drop a video first.", title="Nothing to annotate", print_exception=False)
+        yield gr.skip(), problem("Drop a video first."), gr.skip(), gr.skip()
+        return
     added = site.jobs.add(visit, [Path(upload) for upload in uploads])
 
     def told() -> str:

@@ -1,0 +1,95 @@
+"""How fast pictures reach a browser: painted per second in Chromium, their age, and what a long stream leaves behind.
+
+    python -m benchmarks.page --seconds 30
+
+The model finds one rectangle in no time, so that what is measured is the way of the pictures: 1280x720 at 60 frames per
+second from a file that is repeated; and 640x480 from the browser's camera to the server and back.
+"""
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.engine import Engine
+from app.sources.demo import DemoSource
+from tests.browser import chromium, served, write_camera
+from tests.fake_media import write_video
+
+PAGE = "[performance.now(), window.solov2.painted, window.solov2.ageMs, window.solov2.roundTripMs]"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30, help="of each measurement (%(default)s)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clips = folder / "clips"
+        clips.mkdir()
+        images = [frame.image for frame in DemoSource()][60:180]
+        write_video(clips / "clip.mp4", images, [round(i * 1000 / 60) for i in range(len(images))])
+        camera = write_camera(folder / "camera.mjpeg")
+        cache = folder / "page"
+        cache.mkdir()
+        with chromium(camera) as browser, served(cache, "--folder", str(clips), "--port", "7941") as (address, site):
+            page = browser.new_page()
+            page.goto(address)
+            page.wait_for_function("window.solov2?.status.connected", timeout=300_000)
+            for kind in ("File on the server", "This device's camera"):
+                threads = threading.active_count()
+                page.get_by_label(kind, exact=True).check()
+                page.wait_for_timeout(3000)
+                page.get_by_role("button", name="Start", exact=True).click()
+                page.wait_for_function("window.solov2.status.state === 'running' && window.solov2.painted > 20")
+                print(kind, measure(page, options.seconds, cache), flush=True)
+                site.engine.stop()
+                print("  threads before and after:", threads, settled_threads(site.engine, threads), flush=True)
+
+
+def measure(page: Any, seconds: float, cache: Path) -> str:
+    """Let the stream run; return what was seen."""
+    memory, files = resident_mb(), files_in(cache)
+    samples = [page.evaluate(PAGE)]
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        page.wait_for_timeout(min(500, 1000 * seconds))
+        samples.append(page.evaluate(PAGE))
+    (begin, first, *_), (end, last, *_) = samples[0], samples[-1]
+    ages, round_trips = np.array(samples)[:, 2], np.array(samples)[:, 3]
+    return (
+        f"{1000 * (last - first) / (end - begin):.1f} painted per second; age {np.median(ages):.0f} ms, there and back "
+        f"{np.median(round_trips):.0f} ms (medians); memory {memory} to {resident_mb()} MB; "
+        f"files {files} to {files_in(cache)}"
+    )
+
+
+def settled_threads(engine: Engine, expected: int, wait: Callable[[float], None] = time.sleep) -> int:
+    """The threads of this process, once those of the stream have had time to end."""
+    for _ in range(50):
+        if threading.active_count() <= expected and not engine.is_running:
+            break
+        wait(0.1)
+    return threading.active_count()
+
+
+def resident_mb() -> int:
+    """What this process has in memory, where Linux tells."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+def files_in(folder: Path) -> int:
+    """How many files lie in a folder, at any depth."""
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+if __name__ == "__main__":
+    main()
