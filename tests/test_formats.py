@@ -129,8 +129,8 @@ def test_tracks_are_read_back_from_youtube_vis(tmp_path: Path) -> None:
     assert content["videos"][0]["length"] == 3
 
 
-def read_yolo(folder: Path) -> Masks:
-    """Fill as Ultralytics and supervision do."""
+def read_yolo(folder: Path, whole: Callable[[np.ndarray], np.ndarray]) -> Masks:
+    """Fill outlines whose corners `whole` has brought to whole pixels."""
     found: Masks = {}
     for file in sorted((folder / "labels").glob("*.txt")):
         found[frame_of(file)] = []
@@ -139,15 +139,18 @@ def read_yolo(folder: Path) -> Masks:
             assert ((shares > 0) & (shares < 1)).all()
             assert len(shares) >= 3
             plane = np.zeros(HW, np.uint8)
-            cv2.fillPoly(plane, [(shares * HW[::-1]).astype(np.int32)], 1)
+            cv2.fillPoly(plane, [whole(shares * HW[::-1]).astype(np.int32)], 1)
             found[frame_of(file)].append(plane)
     return found
 
 
-def test_yolo_outlines_are_exact_but_for_the_bridges_between_parts_and_holes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [np.floor, np.round])
+def test_yolo_outlines_are_exact_but_for_the_bridges_between_parts_and_holes(
+    whole: Callable[[np.ndarray], np.ndarray], tmp_path: Path
+) -> None:
     instances, expected = recording(tmp_path)
     FORMATS["yolo"](instances, tmp_path)
-    found = read_yolo(tmp_path)
+    found = read_yolo(tmp_path, whole)
     assert {frame: len(shown) for frame, shown in found.items()} == {0: 9, 2: 0, 4: 3}
     for number, (mask, wanted) in enumerate(zip(found[0], expected[0], strict=True)):
         assert (mask >= wanted).all()
@@ -252,7 +255,7 @@ def test_pictures_keep_their_own_names_folders_and_sizes(tmp_path: Path) -> None
         FORMATS[name](instances, tmp_path)
     content = json.loads((tmp_path / "coco.json").read_text())
     assert [(image["file_name"], image["width"]) for image in content["images"]] == [("sub/a.b.png", 30), ("c.jpg", 90)]
-    assert (tmp_path / "labels/sub/a.b.txt").read_text().startswith("0 0.016667 0.025000 ")
+    assert (tmp_path / "labels/sub/a.b.txt").read_text().startswith("0 0.008333 0.012500 ")
     assert json.loads((tmp_path / "labelme/sub/a.b.json").read_text())["imagePath"] == "../../images/sub/a.b.png"
     assert np.asarray(Image.open(tmp_path / "masks/sub/a.b/01_person.png")).all()
     with pytest.raises(SinkError, match="differs in size"):

@@ -1,9 +1,10 @@
 """YOLO's segmentation labels: a text file for each frame, with one outline for each instance.
 
 An outline is all that YOLO knows, so parts and holes are joined to it by bridges, there and back on the same way. Its
-corners are the centres of the pixels on the edge: readers that fill outlines together with their lines (OpenCV's
-`fillPoly`, so Ultralytics and supervision) get the mask back, plus the pixels under the bridges, if it has several
-parts or holes. Readers that count the pixels inside get masks that are smaller by half a pixel all around.
+corners are pixels on the edge, a quarter of their size into them, where readers that round and readers that drop the
+decimals both find them. Those that fill an outline together with its line, with OpenCV's `fillPoly`, get the mask
+back, plus the pixels under the bridges if it has several parts or holes. Those that count the pixels inside get masks
+that are smaller by about half a pixel all around.
 """
 
 import sys
@@ -22,6 +23,7 @@ IntArray = npt.NDArray[np.int32]
 
 Bridge = tuple[int, tuple[int, int], int]  # its squared length, where it begins, the corner where it ends
 
+INTO_PIXEL = 0.25
 DIGITS = 6  # of a share: enough to keep a corner in its pixel
 _NO_BRIDGE: Bridge = (sys.maxsize, (0, 0), 0)
 
@@ -62,7 +64,7 @@ def _description(header: Header) -> str:
 
 
 def _line(instance: InstanceRecord, frame: FrameRecord) -> str:
-    shares = (outline(instance) + 0.5) / (frame.width, frame.height)
+    shares = (outline(instance) + INTO_PIXEL) / (frame.width, frame.height)
     numbers = " ".join(f"{share:.{DIGITS}f}" for share in shares.ravel().tolist())
     return f"{instance.category_id - 1} {numbers}\n"
 
