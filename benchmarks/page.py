@@ -64,10 +64,12 @@ def measure(page: Any, seconds: float, cache: Path) -> str:
         samples.append(page.evaluate(PAGE))
     (begin, first, *_), (end, last, *_) = samples[0], samples[-1]
     ages, round_trips = np.array(samples)[:, 2], np.array(samples)[:, 3]
+    stats = page.evaluate("window.solov2.status.stats")
+    steps = ", ".join(f"{step} {milliseconds:.1f}" for step, milliseconds in stats["steps_ms"].items())
     return (
         f"{1000 * (last - first) / (end - begin):.1f} painted per second; age {np.median(ages):.0f} ms, there and back "
         f"{np.median(round_trips):.0f} ms (medians); memory {memory} to {resident_mb()} MB; "
-        f"files {files} to {files_in(cache)}"
+        f"files {files} to {files_in(cache)}; ms per frame: {steps}"
     )
 
 
