@@ -248,13 +248,12 @@ class Segmenter(Protocol):
 
 
 class Sink(Protocol):
-    """Takes results: a window, a file, a page.
+    """Takes results: a window, a file, a page."""
 
-    Attributes:
-        needs_picture: whether it looks at the picture; where no sink does, none is drawn.
-    """
-
-    needs_picture: bool
+    @property
+    def needs_picture(self) -> bool:
+        """Whether it looks at the picture; where no sink does, none is drawn. May change while a stream runs."""
+        ...
 
     def write(self, result: Result, picture: Picture | None) -> None:
         """Take a result and its (H, W, 3) uint8 RGB picture, which is None only if no sink needs it. May raise Quit."""
