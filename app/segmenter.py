@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from app.frames import ControlPanel, Controls, Frame, Result
 from solov2 import DecodeConfig, SOLOv2
@@ -38,6 +39,8 @@ class Segmenter:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self._model, self._panel, self._wait_each_step = model, panel, wait_each_step
         self._batch_size = batch_size
+        # After every small product numpy's second thread spins, which took a core from the network on two cores.
+        threadpool_limits(limits=1, user_api="blas")
         self.class_names = model.class_names
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
