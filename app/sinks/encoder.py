@@ -56,7 +56,7 @@ def works(encoder: Encoder, size_hw: tuple[int, int]) -> bool:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
             container.mux(stream.encode(None))
         file.seek(0)
-        with av.open(file) as written:
+        with av.open(file, "r") as written:
             pictures = [picture.to_ndarray(format="rgb24") for picture in written.decode(video=0)]
     except (av.FFmpegError, ValueError):
         return False
