@@ -28,6 +28,7 @@ from app.options import add_model_options, check_classes, count, moment, names, 
 from app.pipeline import Sink, stream
 from app.renderer import Renderer
 from app.segmenter import Segmenter
+from app.side_by_side import workers_for
 from app.sinks.progress import ProgressSink
 from app.sources import open_source
 from app.stats import StreamStats
@@ -67,7 +68,9 @@ def annotate(
     opened: FileSource = open_source(str(source)) if isinstance(source, str | Path) else source  # type: ignore[assignment]
     opened.selection = settings.selection()
     panel = ControlPanel(settings.controls())
-    recorder = Recorder(Segmenter(model, panel, batch_size=settings.batch), Tracker() if settings.track else None)
+    segmenter = Segmenter(model, panel, batch_size=settings.batch)
+    segmenter.workers = workers_for(model.device)
+    recorder = Recorder(segmenter, Tracker() if settings.track else None)
     renderer = Renderer(model.class_names)
     yield from stream(
         opened, recorder, lambda result: renderer.draw(result, Controls()), sinks, ControlPanel(), StreamStats()

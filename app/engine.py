@@ -16,6 +16,7 @@ from app.models import Models
 from app.pipeline import Picture, Quit, Sink, Source, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
+from app.side_by_side import workers_for
 from app.sinks.mjpeg import JpegBoard, JpegSink
 from app.sinks.recording import RecordingSink
 from app.sources import PacedSource
@@ -214,7 +215,9 @@ class Engine:
         begun.recording = RecordingSink(source.frame_rate, MOST_RECORDED_BYTES)
         begun.state, begun.message = "running", ""
         sinks: list[Sink] = [StopSink(begun.stopped), begun.sink, begun.recording]
-        run(begun.source, tracked(Segmenter(model, panel), Tracker(), panel), redraw, sinks, panel, stats)
+        segmenter = Segmenter(model, panel)
+        segmenter.workers = 1 if source.is_live else workers_for(model.device)
+        run(begun.source, tracked(segmenter, Tracker(), panel), redraw, sinks, panel, stats)
 
 
 class StopSink:

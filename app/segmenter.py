@@ -1,4 +1,4 @@
-"""The worker that owns the device: frames in, results out, in order, one by one or in batches."""
+"""What owns the device: frames in, results out, in order, one by one, in batches, or side by side."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +9,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from app.frames import ControlPanel, Controls, Frame, Result
+from app.side_by_side import side_by_side
 from solov2 import DecodeConfig, SOLOv2
 from solov2.decode import decode
 from solov2.image import Geometry
@@ -22,6 +23,8 @@ class Segmenter:
 
     Attributes:
         class_names: the name of each label.
+        workers: how many frames, or batches, are at work at once, see `side_by_side`. With more than 1 results are
+            more in number and later, which suits files and not what is live.
     """
 
     def __init__(self, model: SOLOv2, panel: ControlPanel, wait_each_step: bool = False, batch_size: int = 1) -> None:
@@ -42,12 +45,21 @@ class Segmenter:
         # After every small product numpy's second thread spins, which took a core from the network on two cores.
         threadpool_limits(limits=1, user_api="blas")
         self.class_names = model.class_names
+        self.workers = 1
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
         """Yield the result of each frame."""
-        remaining = iter(frames)
-        while batch := list(islice(remaining, self._batch_size)):
-            yield from self.segment_together(batch, self._panel.current)
+        batches = self._batches(iter(frames))
+        if self.workers > 1:
+            results = side_by_side(lambda batch: self.segment_together(*batch), batches, self.workers)
+        else:
+            results = (self.segment_together(*batch) for batch in batches)
+        for together in results:
+            yield from together
+
+    def _batches(self, frames: Iterator[Frame]) -> Iterator[tuple[list[Frame], Controls]]:
+        while batch := list(islice(frames, self._batch_size)):
+            yield batch, self._panel.current
 
     def warm_up(self) -> None:
         """Run once on an HD picture, so that the first frame does not wait for the device's libraries."""

@@ -26,6 +26,7 @@ from app.frames import ControlPanel, Frame, Result
 from app.pipeline import Picture, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
+from app.side_by_side import workers_for
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.video import VideoSink
 from app.sources import open_source
@@ -87,6 +88,7 @@ def write_demo(path: Path, count: int) -> str:
 def model_alone(model: SOLOv2, frames: list[Frame]) -> float:
     """Return how many frames per second the model segments, from memory."""
     segmenter = Segmenter(model, ControlPanel())
+    segmenter.workers = workers_for(model.device)
     segmenter.warm_up()
     started = time.perf_counter()
     for _ in segmenter(frames):
@@ -98,6 +100,7 @@ def whole_stream(model: SOLOv2, source: str, count: int, saved: Path) -> float:
     """Return how many frames per second go from the file `source` through every part into the file `saved`."""
     panel, stats = ControlPanel(), StreamStats()
     segmenter, renderer = Segmenter(model, panel), Renderer(model.class_names)
+    segmenter.workers = workers_for(model.device)
     segmenter.warm_up()
 
     def draw(result: Result) -> Picture:
