@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,10 @@ def write_camera(path: Path, wh: tuple[int, int] = (640, 480), count: int = 20) 
         jpegs.append(cv2.imencode(".jpg", bgr)[1].tobytes())
     path.write_bytes(b"".join(jpegs))
     return path
+
+
+def wait_until(is_true: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -88,6 +89,9 @@ class VideoJob:
         except (AppError, SOLOv2Error) as error:
             self.state = "failed"
             self.problem = str(error).replace(str(self.original), self.name)
+        except Exception:
+            traceback.print_exc()
+            self.state, self.problem = "failed", "something broke inside; the server's terminal says what"
         finally:
             if self.state != "done":
                 self._remove_outputs()
