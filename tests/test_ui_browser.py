@@ -175,7 +175,7 @@ def test_a_file_of_an_open_folder_runs_to_its_end(visit: Callable[..., Any], cli
     page.get_by_label("Repeat when it ends").uncheck()
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_function("window.solov2.status.message === 'The source has ended'")
-    assert note(page).inner_text() == "The source has ended."
+    page.get_by_text("The source has ended.").wait_for()
     assert page.evaluate("window.solov2.status.stats.displayed") == 30
 
 
