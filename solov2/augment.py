@@ -1,5 +1,6 @@
-"""One picture, seen differently every time: mirrored, scaled, moved, recoloured."""
+"""One picture, seen differently every time: mirrored, scaled, moved, recoloured, one of four."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -51,6 +52,28 @@ def show(sample: Sample, view: View) -> tuple[Tensor, GroundTruth]:
         canvas, masks = canvas[:, ::-1], masks[:, :, ::-1]
     pixels = torch.from_numpy(np.ascontiguousarray(canvas)).permute(2, 0, 1)
     return _recolour(pixels, view.colour_seed), _visible(masks, sample)
+
+
+def show_four(samples: Sequence[Sample], views: Sequence[View]) -> tuple[Tensor, GroundTruth]:
+    """Return a canvas of four quarters, each a sample of its own, and the instances that are on it (a mosaic).
+
+    Args:
+        samples: for the quarters, row by row.
+        views: of the samples, with canvases of one size: that of a quarter.
+    """
+    shown = [show(sample, view) for sample, view in zip(samples, views, strict=True)]
+    height, width = views[0].canvas_hw
+    pixels = torch.empty((3, 2 * height, 2 * width), dtype=torch.uint8)
+    counts = [len(truth.labels) for _, truth in shown]
+    masks = np.zeros((sum(counts), 2 * height, 2 * width), np.uint8)
+    boxes = []
+    for quarter, (part, truth) in enumerate(shown):
+        top, left = quarter // 2 * height, quarter % 2 * width
+        pixels[:, top : top + height, left : left + width] = part
+        first = sum(counts[:quarter])
+        masks[first : first + counts[quarter], top : top + height, left : left + width] = truth.masks
+        boxes.append(truth.boxes + np.array([left, top, left, top], np.float32))
+    return pixels, GroundTruth(np.concatenate([truth.labels for _, truth in shown]), np.concatenate(boxes), masks)
 
 
 def _overlap(view: View) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from solov2.augment import View, show
-from solov2.coco import CocoDataset
+from solov2.augment import View, show, show_four
+from solov2.coco import CocoDataset, Sample
 from solov2.config import PIXEL_MEAN, Variant
 from solov2.errors import DatasetError
 from solov2.image import Geometry, Size
@@ -47,14 +47,22 @@ class TrainingViews(Dataset[tuple[Tensor, GroundTruth]]):
     def __getitem__(self, request: Request) -> tuple[Tensor, GroundTruth]:
         """Return the (3, H, W) uint8 canvas and the instances for one request."""
         index, canvas_hw, seed = request
-        sample = self.dataset.sample(index)
         rng = np.random.default_rng(seed)
-        height, width = sample.image.shape[:2]
-        view = self._view((height, width), canvas_hw, rng)
-        colour_seed = int(rng.integers(2**31)) if self.config.colour_jitter else None
-        return show(sample, replace(view, mirrored=bool(rng.random() < 0.5), colour_seed=colour_seed))
+        if canvas_hw is None or rng.random() >= self.config.mosaic:
+            sample = self.dataset.sample(index)
+            return show(sample, self._view(sample, canvas_hw, rng))
+        quarter_hw = canvas_hw[0] // 2, canvas_hw[1] // 2
+        others = rng.integers(len(self.dataset), size=3)
+        samples = [self.dataset.sample(int(chosen)) for chosen in rng.permutation([index, *others])]
+        return show_four(samples, [self._view(sample, quarter_hw, rng) for sample in samples])
 
-    def _view(self, image_hw: Size, canvas_hw: Size | None, rng: np.random.Generator) -> View:
+    def _view(self, sample: Sample, canvas_hw: Size | None, rng: np.random.Generator) -> View:
+        height, width = sample.image.shape[:2]
+        view = self._placed((height, width), canvas_hw, rng)
+        colour_seed = int(rng.integers(2**31)) if self.config.colour_jitter else None
+        return replace(view, mirrored=bool(rng.random() < 0.5), colour_seed=colour_seed)
+
+    def _placed(self, image_hw: Size, canvas_hw: Size | None, rng: np.random.Generator) -> View:
         if canvas_hw is None:
             short_px = int(rng.choice(self.variant.train_short_px))
             geometry = Geometry.fit(image_hw, self.variant.long_px, short_px)
@@ -84,7 +92,7 @@ class _Requests:
 def _epoch_requests(dataset: CocoDataset, config: TrainConfig, epoch: int) -> Iterator[list[Request]]:
     rng = np.random.default_rng((config.seed, epoch))
     order = rng.permutation(_shown(dataset, config))
-    for start in range(0, steps_per_epoch(dataset, config) * config.batch_size, config.batch_size):
+    for start in range(0, _full_batches(len(order), config) * config.batch_size, config.batch_size):
         canvas = config.canvases[rng.integers(len(config.canvases))] if config.canvases else None
         yield [(int(index), canvas, int(rng.integers(2**31))) for index in order[start : start + config.batch_size]]
 
@@ -98,7 +106,11 @@ def _shown(dataset: CocoDataset, config: TrainConfig) -> npt.NDArray[np.int64]:
 
 def steps_per_epoch(dataset: CocoDataset, config: TrainConfig) -> int:
     """Return the number of batches of an epoch; a last incomplete one is left out, unless it is the only one."""
-    return max(len(_shown(dataset, config)) // config.batch_size, 1)
+    return _full_batches(len(_shown(dataset, config)), config)
+
+
+def _full_batches(pictures: int, config: TrainConfig) -> int:
+    return max(pictures // config.batch_size, 1)
 
 
 def training_batches(

@@ -30,6 +30,8 @@ class TrainConfig:
         canvases: network inputs to choose from per batch, the picture scaled by `scale_range` and cut or padded to it;
             None shows whole pictures at one of the variant's `train_short_px`.
         scale_range: of the picture, relative to the size that just fits the canvas.
+        mosaic: share of the shown pictures that become one of four on a canvas, each in a quarter of it: instances are
+            smaller, and more of them. Only with `canvases`.
         colour_jitter: change brightness, contrast, saturation and hue.
         seed: of everything random.
     """
@@ -49,6 +51,7 @@ class TrainConfig:
     ema_decay: float = 0.0
     canvases: tuple[Size, ...] | None = None
     scale_range: tuple[float, float] = (1.0, 1.0)
+    mosaic: float = 0.0
     colour_jitter: bool = False
     seed: int = 0
 
@@ -75,6 +78,7 @@ PRESETS: dict[str, TrainConfig] = {
         ema_decay=0.998,
         canvases=((256, 384), (256, 384), (256, 384), (288, 288), (384, 256)),
         scale_range=(0.75, 1.6),
+        mosaic=0.4,
         colour_jitter=True,
     ),
     "1x": TrainConfig(variant="r50-1x", epochs=12, drops=(8, 11)),
@@ -137,6 +141,7 @@ def fine_tuning(config: TrainConfig, pictures: int) -> TrainConfig:
         backbone_rate=0.2,
         weight_decay=0.02,
         drops=None,
+        mosaic=0.0,
         warmup_steps=min(epochs * repeats * pictures // batch_size // 10, 100),
         ema_decay=0.998,
         colour_jitter=True,

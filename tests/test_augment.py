@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from solov2.augment import MIN_VISIBLE_PX, View, show
+from solov2.augment import MIN_VISIBLE_PX, View, show, show_four
 from solov2.coco import Sample
 from solov2.config import PIXEL_MEAN
 from solov2.targets import GroundTruth
@@ -53,6 +53,26 @@ def test_masks_and_boxes_follow_scale_crop_padding_and_mirror(
     assert truth.masks.shape[1:] == (64, 96)
     assert len(truth.labels) >= 1
     assert_masks_lie_on_their_colours(pixels, truth)
+
+
+def test_a_mosaic_shows_a_sample_in_each_quarter() -> None:
+    views = [
+        View((64, 96), (60, 90)),
+        View((64, 96), (120, 180), (0.0, 0.0)),  # the blue one is out of sight
+        View((64, 96), (40, 60), (0.5, 0.3), mirrored=True),
+        View((64, 96), (64, 96), (0.0, 1.0)),
+    ]
+    pixels, truth = show_four([coloured()] * 4, views)
+    assert pixels.shape == (3, 128, 192)
+    assert truth.labels.tolist() == [0, 1, 0, 0, 1, 0, 1]
+    for label, colour in enumerate((RED, BLUE)):
+        painted = truth.masks[truth.labels == label].any(0)
+        assert (by_colour(pixels, colour) != painted).mean() < 0.01  # seams
+    assert truth.boxes.tolist() == boxes_of(truth.masks)
+    quarters = [(int(box[1] >= 64), int(box[0] >= 96)) for box in truth.boxes]
+    assert quarters == [(0, 0), (0, 0), (0, 1), (1, 0), (1, 0), (1, 1), (1, 1)]
+    alone, _ = show(coloured(), views[2])
+    assert torch.equal(pixels[:, 64:, :96], alone)
 
 
 def test_a_view_of_the_pictures_own_size_changes_nothing() -> None:

@@ -79,6 +79,16 @@ def test_canvases_are_the_chosen_ones_and_one_for_each_batch(dataset: CocoDatase
     assert shapes == {(2, 3, 64, 96), (2, 3, 96, 64)}
 
 
+def test_a_mosaic_has_the_batchs_canvas_and_four_times_the_instances(dataset: CocoDataset) -> None:
+    mosaics = replace(CUT, mosaic=1.0, scale_range=(1.0, 1.0))
+    found = batches(dataset, mosaics)
+    assert {tuple(batch.pixels.shape) for batch in found} <= {(2, 3, 64, 96), (2, 3, 96, 64)}
+    counts = [len(dataset.sample(index).labels) for index in range(len(dataset))]
+    assert min(counts) >= 1
+    assert all(len(target.masks) > max(counts) for batch in found for target in batch.targets)
+    assert_same(batches(dataset, mosaics, workers=1), found)
+
+
 def test_whole_pictures_are_padded_to_multiples_of_32(dataset: CocoDataset) -> None:
     variant = replace(NANO, train_short_px=(50, 70), long_px=100)
     for batch in training_batches(dataset, variant, WHOLE, 0):
