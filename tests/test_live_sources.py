@@ -3,6 +3,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -135,6 +136,43 @@ def test_a_video_on_a_web_server_is_a_file_of_which_every_frame_counts(
     source = open_source(serve(answer))
     assert not source.is_live
     assert [frame.pts_seconds for frame in source] == pytest.approx([i * 0.04 for i in range(30)])
+
+
+def test_what_comes_from_one_host_leads_to_no_other(serve: Callable[[Answer], str], tmp_path: Path) -> None:
+    content = write_video(tmp_path / "video.ts", [grey(i) for i in range(30)]).read_bytes()
+    asked: list[str] = []
+
+    def send(handler: http.server.BaseHTTPRequestHandler, body: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    def elsewhere(handler: http.server.BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        send(handler, content)
+
+    target = serve(elsewhere)
+
+    def redirect(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", target)
+        handler.end_headers()
+
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\n{target}/part.ts\n#EXT-X-ENDLIST\n".encode()
+    for answer in (redirect, lambda handler: send(handler, playlist)):
+        address = serve(answer)
+        network.open_network(address + "/list.m3u8").close()
+        assert asked
+        asked.clear()
+        with pytest.raises(SourceError, match=r"redirects and playlists are not followed here") as caught:
+            network.open_network(address + "/list.m3u8", from_one_host=True)
+        assert not asked
+        assert "secret" not in str(caught.value)
+    with closing(network.open_network(target, from_one_host=True)) as source:
+        assert next(iter(source)).image.shape == grey(0).shape
+    with closing(network.open_network(serve(send_motion_jpeg(20, 0.01)), from_one_host=True)) as source:
+        assert next(iter(source)).image.shape == grey(0).shape
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])

@@ -1,10 +1,16 @@
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from app.errors import AppError, SourceError
 from app.page.access import Access
+from app.page.live import ADDRESS, chosen_source
 from app.page.options import LOGIN_VARIABLE, access_of, build_parser, is_loopback, login_of, models_of
+from app.page.site import Site
+from app.sources.network import open_network
 from tests.fake_media import grey, write_picture
 
 
@@ -44,7 +50,20 @@ def test_an_address_may_be_reached_if_its_host_fits_a_pattern() -> None:
     access = Access(addresses=("10.0.0.*", "Camera.local"))
     for address in ("rtsp://user:word@10.0.0.7:554/live", " http://CAMERA.local/video "):
         assert access.check_address(address) == address.strip()
-    assert Access(addresses=("*",)).check_address("rtsp://anywhere/x") == "rtsp://anywhere/x"
+    anywhere = Access(addresses=("*",))
+    assert anywhere.check_address("rtsp://anywhere/x") == "rtsp://anywhere/x"
+    assert anywhere.reaches_all_addresses
+    assert not access.reaches_all_addresses
+
+
+def test_an_address_leads_elsewhere_only_where_all_may_be_reached() -> None:
+    for addresses, stays in (("10.0.0.7",), True), (("*",), False):
+        site = cast(Site, SimpleNamespace(access=Access(addresses=addresses)))
+        name, opens = chosen_source(site, ADDRESS, " rtsp://me:secret@10.0.0.7/live ", "visit")
+        assert name == "rtsp://***@10.0.0.7/live"
+        assert isinstance(opens, partial)
+        assert opens.func is open_network
+        assert (opens.args, opens.keywords) == (("rtsp://me:secret@10.0.0.7/live",), {"from_one_host": stays})
 
 
 @pytest.mark.parametrize(

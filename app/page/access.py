@@ -30,6 +30,11 @@ class Access:
     addresses: tuple[str, ...] = ()
     cameras: bool = False
 
+    @property
+    def reaches_all_addresses(self) -> bool:
+        """Whether no address is refused."""
+        return "*" in self.addresses
+
     def files(self) -> list[str]:
         """Return the videos and pictures that lie directly in the folders, a few hundred at most."""
         found = [

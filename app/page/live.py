@@ -14,6 +14,7 @@ from app.page.site import Site
 from app.pipeline import Source
 from app.sources import find_source, list_cameras, redact
 from app.sources.browser import BrowserSource
+from app.sources.network import open_network
 from app.sources.repeated import RepeatedSource
 from solov2 import SOLOv2Error
 from solov2.engine import find_device
@@ -215,7 +216,8 @@ def chosen_source(site: Site, kind: str, detail: str, viewer: str) -> tuple[str,
     if kind == BROWSER:
         return "the camera of a browser", partial(BrowserSource, viewer)
     if kind == ADDRESS:
-        return redact(detail.strip()), find_source(access.check_address(detail))
+        address = access.check_address(detail)
+        return redact(address), partial(open_network, address, from_one_host=not access.reaches_all_addresses)
     if kind == FILE:
         path = access.check_file(detail)
         return path, find_source(path)

@@ -24,7 +24,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--login", metavar="USER:PASSWORD", help=f"let in nobody else; or put it into the variable {LOGIN_VARIABLE}")
     add("--model", action="append", metavar="NAME_OR_FILE", help="offer this model; give it again for more (all)")
     add("--folder", action="append", type=Path, metavar="DIR", help="open the files in DIR to visitors")
-    add("--allow-address", action="append", metavar="HOST", help="let visitors stream from HOST, such as 10.0.0.* or *")
+    add(
+        "--allow-address",
+        action="append",
+        metavar="HOST",
+        help="let visitors stream from HOST, such as 10.0.0.* or *; only with * are redirects and playlists followed",
+    )
     add("--cameras", action="store_true", help="let visitors open this machine's cameras")
     add("--max-upload", type=int, default=500, metavar="MB", help="largest file that is taken (%(default)s)")
     add_debug_flag(parser)

@@ -28,21 +28,36 @@ _PICTURE_FORMATS = "_pipe"  # such as "png_pipe", as FFmpeg calls one picture th
 _WITHOUT_CLOCK = frozenset({"mjpeg", "mpjpeg"})
 
 
-def open_network(address: str) -> VideoSource:
+_FROM_ONE_HOST = {
+    "max_redirects": "0",
+    "format_whitelist": "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg,gif,mjpeg,mpjpeg,h264,hevc,rtsp,rtp,"
+    "bmp_pipe,gif_pipe,jpeg_pipe,png_pipe,tiff_pipe,webp_pipe",
+}
+"""What keeps FFmpeg from being sent elsewhere by what it reads: no redirects, no playlists. RTSP's redirects it follows
+all the same."""
+
+
+def open_network(address: str, from_one_host: bool = False) -> VideoSource:
     """Open a stream by its address.
 
     Cameras' protocols are live. With any other, a picture, or a video whose length is known, is a file, of which every
     frame counts.
+
+    Args:
+        address: what is read.
+        from_one_host: follow neither redirects nor playlists; those of RTSP alone cannot be refused.
 
     Raises:
         SourceError: it cannot be reached, or sends no video. Its text holds no password, so its cause is left out too.
     """
     name = redact(address)
     is_live = scheme_of(address) in _LIVE_SCHEMES
+    options = (_LIVE_OPTIONS if is_live else {}) | (_FROM_ONE_HOST if from_one_host else {})
     try:
-        container = av.open(address, options=_LIVE_OPTIONS if is_live else {}, timeout=(OPEN_SECONDS, READ_SECONDS))
+        container = av.open(address, options=options, timeout=(OPEN_SECONDS, READ_SECONDS))
     except av.FFmpegError as error:
-        raise SourceError(f"could not open {name}: {_reason(error, OPEN_SECONDS)}") from None
+        refused = " (redirects and playlists are not followed here)" if from_one_host else ""
+        raise SourceError(f"could not open {name}: {_reason(error, OPEN_SECONDS)}{refused}") from None
     except ValueError as error:
         raise SourceError(f"could not open {name}: {redact(str(error))}") from None
     if is_live or (container.duration is None and not container.format.name.endswith(_PICTURE_FORMATS)):
