@@ -11,7 +11,7 @@ if __name__ == "__main__":  # Ctrl-C ends the imports, which take seconds, witho
 import argparse
 import json
 import sys
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,17 +23,17 @@ from app.annotation.outcome import Outcome, table
 from app.annotation.recorder import Recorder
 from app.annotation.recording import FileSource, Settings, model_header
 from app.errors import AppError
+from app.formats import NEED_TRACK_IDS, check_formats
 from app.frames import ControlPanel, Controls, Result
 from app.options import add_model_options, check_classes, count, moment, names, score
 from app.pipeline import Sink, stream
 from app.renderer import Renderer
 from app.segmenter import Segmenter
-from app.side_by_side import workers_for
 from app.sinks.progress import ProgressSink
 from app.sources import open_source
 from app.stats import StreamStats
 from app.tracker import Tracker
-from solov2 import SOLOv2, SOLOv2Error, UnknownNameError, load_model
+from solov2 import SOLOv2, SOLOv2Error, load_model
 from solov2.cli import EXIT_INTERRUPTED, CommandParser, add_debug_flag, run_command
 from solov2.engine import find_device, find_dtype
 
@@ -69,7 +69,7 @@ def annotate(
     opened.selection = settings.selection()
     panel = ControlPanel(settings.controls())
     segmenter = Segmenter(model, panel, batch_size=settings.batch)
-    segmenter.workers = workers_for(model.device)
+    segmenter.is_live = False
     recorder = Recorder(segmenter, Tracker() if settings.track else None)
     renderer = Renderer(model.class_names)
     yield from stream(
@@ -121,7 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
 def annotate_all(options: argparse.Namespace) -> int:
     """Do what the options say; return the exit code."""
     inputs = find_inputs(options.inputs, options.out)
-    formats = check_formats(options.format, options.track)
+    formats = formats_of(options)
     if options.start is not None and options.end is not None and options.start >= options.end:
         raise AppError(f"--start must lie before --end, got {options.start:g} and {options.end:g} seconds")
     job = open_job(options, formats, partial(progress_lines, line=int(len(inputs) > 1)))
@@ -136,23 +136,18 @@ def annotate_all(options: argparse.Namespace) -> int:
     return EXIT_WITH_PROBLEMS if any(one.problem or not one.is_done for one in outcomes) else 0
 
 
-def check_formats(wanted: Iterable[str], track: bool) -> tuple[str, ...]:
-    """Return the names of formats in order.
+def formats_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the formats that are wanted.
 
     Raises:
         UnknownNameError: there is no such format.
-        AppError: it needs ids that last, and nobody gives them.
+        AppError: one needs ids that last, and nobody gives them.
     """
-    if not wanted:
-        return ()
-    from app.formats import FORMATS, NEED_TRACK_IDS
-
-    for name in sorted(wanted):
-        if name not in FORMATS:
-            raise UnknownNameError("format", name, FORMATS)
-        if name in NEED_TRACK_IDS and not track:
+    formats = check_formats(options.format)
+    for name in formats:
+        if name in NEED_TRACK_IDS and not options.track:
             raise AppError(f"the format {name} tells what happens to each instance over time: add --track")
-    return tuple(sorted(wanted))
+    return formats
 
 
 def open_job(options: argparse.Namespace, formats: tuple[str, ...], progress: ShowProgress) -> Job:
@@ -163,6 +158,7 @@ def open_job(options: argparse.Namespace, formats: tuple[str, ...], progress: Sh
     batch = options.batch or (GPU_BATCH if device.type == "cuda" else 1)
     settings = Settings(options.score, classes, options.start, options.end, options.stride, batch, options.track)
     segmenter = Segmenter(model, ControlPanel(settings.controls()), batch_size=batch)
+    segmenter.is_live = False
     segmenter.warm_up()
     header = model_header(Path(options.model).name, model)
     return Job(options.out, settings, header, Wanted(options.video, formats), segmenter, progress)

@@ -16,7 +16,6 @@ from app.models import Models
 from app.pipeline import Picture, Quit, Sink, Source, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
-from app.side_by_side import workers_for
 from app.sinks.mjpeg import JpegBoard, JpegSink
 from app.sinks.recording import RecordingSink
 from app.sources import PacedSource
@@ -216,7 +215,7 @@ class Engine:
         begun.state, begun.message = "running", ""
         sinks: list[Sink] = [StopSink(begun.stopped), begun.sink, begun.recording]
         segmenter = Segmenter(model, panel)
-        segmenter.workers = 1 if source.is_live else workers_for(model.device)
+        segmenter.is_live = source.is_live
         run(begun.source, tracked(segmenter, Tracker(), panel), redraw, sinks, panel, stats)
 
 

@@ -42,14 +42,6 @@ class Models:
                 self._loaded.popitem(last=False)
             return self._loaded[key]
 
-    def is_loaded(self, name: str, device: str = "auto") -> bool:
-        """Whether `get` would return at once."""
-        return (name, str(find_device(device))) in self._loaded
-
-    def class_names(self, name: str) -> tuple[str, ...]:
-        """Return the classes that a model knows; a weights file is loaded for that."""
-        return VARIANTS[name].class_names if name in VARIANTS else self.get(name).class_names
-
     def clear(self) -> None:
         """Let go of all of them."""
         with self._lock:

@@ -42,7 +42,7 @@ def names(text: str) -> frozenset[str]:
     """Parse names between commas, at least one."""
     found = frozenset(name.strip() for name in text.split(",") if name.strip())
     if not found:
-        raise argparse.ArgumentTypeError("must name at least one class, such as person,cat")
+        raise argparse.ArgumentTypeError("must be names between commas, such as person,cat")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from app.frames import ControlPanel, Controls, Frame, Result
-from app.side_by_side import side_by_side
+from app.in_order import in_order
 from solov2 import DecodeConfig, SOLOv2
 from solov2.decode import decode
 from solov2.image import Geometry
 
 REFERENCE = DecodeConfig()
 WARM_UP_HW = (720, 1280)
+MOST_WORKERS = 4  # each holds the activations of a whole network
 
 
 class Segmenter:
@@ -23,8 +25,9 @@ class Segmenter:
 
     Attributes:
         class_names: the name of each label.
-        workers: how many frames, or batches, are at work at once, see `side_by_side`. With more than 1 results are
-            more in number and later, which suits files and not what is live.
+        is_live: each frame gets the whole processor, as its age counts. Of what is not live several frames, or batches,
+            are at work side by side, each on its share of the processor's threads: those that share one small network
+            wait for one another at every layer, and for whatever else runs.
     """
 
     def __init__(self, model: SOLOv2, panel: ControlPanel, wait_each_step: bool = False, batch_size: int = 1) -> None:
@@ -45,15 +48,19 @@ class Segmenter:
         # After every small product numpy's second thread spins, which took a core from the network on two cores.
         threadpool_limits(limits=1, user_api="blas")
         self.class_names = model.class_names
-        self.workers = 1
+        self.is_live = True
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
         """Yield the result of each frame."""
         batches = self._batches(iter(frames))
-        if self.workers > 1:
-            results = side_by_side(lambda batch: self.segment_together(*batch), batches, self.workers)
+        workers = 1 if self.is_live or self._model.device.type != "cpu" else min(torch.get_num_threads(), MOST_WORKERS)
+        if workers == 1:
+            results: Iterator[list[Result]] = (self.segment_together(*batch) for batch in batches)
         else:
-            results = (self.segment_together(*batch) for batch in batches)
+            share = torch.get_num_threads() // workers
+            results = in_order(
+                lambda batch: self.segment_together(*batch), batches, workers, partial(use_threads, share)
+            )
         for together in results:
             yield from together
 
@@ -104,3 +111,9 @@ class Segmenter:
         if controls.classes is None:
             return None
         return tuple(label for label, name in enumerate(self.class_names) if name in controls.classes)
+
+
+def use_threads(count: int) -> None:
+    """Let torch's operations use `count` threads where the calling thread asks for them, and nowhere else."""
+    torch.get_num_threads()  # would otherwise be decided at the first operation, as for every other thread
+    threadpool_limits(limits=count, user_api="openmp")

@@ -19,7 +19,6 @@ from app.options import add_model_options, check_classes, count, names, score
 from app.pipeline import Picture, Sink, Source, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
-from app.side_by_side import workers_for
 from app.sinks.interrupt import InterruptSink, ending_at_once
 from app.sinks.progress import ProgressSink
 from app.sinks.video import VideoSink, check_video_path
@@ -80,7 +79,7 @@ def webcam(options: argparse.Namespace) -> int:
         sinks = [*open_sinks(options, source, panel, draw), interrupt]
         if any(isinstance(sink, WindowSink) for sink in sinks) and not (source.is_live or options.save):
             source = PacedSource(source)
-        segmenter.workers = 1 if source.is_live else workers_for(device)
+        segmenter.is_live = source.is_live
         try:
             run(source, tracked(segmenter, Tracker(), panel), draw, sinks, panel, stats, options.max_frames)
         finally:

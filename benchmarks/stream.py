@@ -26,7 +26,6 @@ from app.frames import ControlPanel, Frame, Result
 from app.pipeline import Picture, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
-from app.side_by_side import workers_for
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.video import VideoSink
 from app.sources import open_source
@@ -47,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (%(default)s)")
     parser.add_argument("--frames", type=int, default=150, help="how many frames to take (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how often to measure both (%(default)s)")
+    parser.add_argument("--one-by-one", action="store_true", help="segment each frame as if it were live")
     add_debug_flag(parser)
     return run_command(parser, compare, argv, user_errors=(SOLOv2Error, AppError))
 
@@ -61,8 +61,9 @@ def compare(options: argparse.Namespace) -> int:
             frames = list(islice(opened, options.frames))
         rounds = []
         for _ in range(options.rounds):
-            alone = model_alone(model, frames)
-            rounds.append((alone, whole_stream(model, source, len(frames), Path(folder) / "out.mp4")))
+            alone = model_alone(model, frames, options.one_by_one)
+            stream = whole_stream(model, source, len(frames), Path(folder) / "out.mp4", options.one_by_one)
+            rounds.append((alone, stream))
             print("model alone {:6.1f}   whole stream {:6.1f} frames per second".format(*rounds[-1]))
     ratio = statistics.median(stream / alone for alone, stream in rounds)
     height, width = frames[0].image.shape[:2]
@@ -85,10 +86,10 @@ def write_demo(path: Path, count: int) -> str:
     return str(path)
 
 
-def model_alone(model: SOLOv2, frames: list[Frame]) -> float:
+def model_alone(model: SOLOv2, frames: list[Frame], one_by_one: bool) -> float:
     """Return how many frames per second the model segments, from memory."""
     segmenter = Segmenter(model, ControlPanel())
-    segmenter.workers = workers_for(model.device)
+    segmenter.is_live = one_by_one
     segmenter.warm_up()
     started = time.perf_counter()
     for _ in segmenter(frames):
@@ -96,11 +97,11 @@ def model_alone(model: SOLOv2, frames: list[Frame]) -> float:
     return len(frames) / (time.perf_counter() - started)
 
 
-def whole_stream(model: SOLOv2, source: str, count: int, saved: Path) -> float:
+def whole_stream(model: SOLOv2, source: str, count: int, saved: Path, one_by_one: bool) -> float:
     """Return how many frames per second go from the file `source` through every part into the file `saved`."""
     panel, stats = ControlPanel(), StreamStats()
     segmenter, renderer = Segmenter(model, panel), Renderer(model.class_names)
-    segmenter.workers = workers_for(model.device)
+    segmenter.is_live = one_by_one
     segmenter.warm_up()
 
     def draw(result: Result) -> Picture:

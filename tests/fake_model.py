@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
-import torch
 
 from app import webcam
 from app.frames import ControlPanel, Frame, Result
@@ -15,7 +14,6 @@ class FakeModel:
     """Knows two classes."""
 
     class_names = ("person", "cat")
-    device = torch.device("cpu")
 
 
 class FakeSegmenter:

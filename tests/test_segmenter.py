@@ -1,14 +1,18 @@
 """The worker: frames in, results out, controls read at each frame's start."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from app.frames import ControlPanel, Frame, Result
 from app.segmenter import Segmenter
 from solov2 import SOLOv2
+from solov2.structures import HeadOutputs
 from tests.parity.agreement import agreement
 from tests.parity.compare import build
 from tests.parity.recipe import make_picture
@@ -116,10 +120,44 @@ def test_frames_side_by_side_give_what_they_give_one_by_one(model: SOLOv2) -> No
     panel.update(score_threshold=0.05)
     expected = list(Segmenter(model, panel)(frames))
     segmenter = Segmenter(model, panel, batch_size=2)
-    segmenter.workers = 2
+    segmenter.is_live = False
     results = list(segmenter(frames))
     assert [result.frame for result in results] == frames
     assert_same_instances(results, expected)
+
+
+def test_what_is_live_is_segmented_in_the_callers_thread_and_files_side_by_side_on_a_share_each(
+    model: SOLOv2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[tuple[str, int]] = set()
+    forward = model.forward
+
+    def watched(images: torch.Tensor) -> HeadOutputs:
+        seen.add((threading.current_thread().name.split("_")[0], torch.get_num_threads()))
+        return forward(images)
+
+    monkeypatch.setattr(model, "forward", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        segmenter = Segmenter(model, ControlPanel())
+        list(segmenter([frame(1)]))
+        assert seen == {(threading.current_thread().name, 4)}
+        seen.clear()
+        segmenter.is_live = False
+        for count, _ in enumerate(segmenter([frame(index) for index in range(8)])):
+            if count == 0:
+                assert threads_of_another() == 4  # the shares are the workers' own
+        assert seen == {("in-order", 1)}
+        assert torch.get_num_threads() == threads_of_another() == 4
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_of_another() -> int:
+    """How many threads torch would use in a thread that is begun now."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
 
 
 def assert_same_instances(results: list[Result], expected: list[Result]) -> None:

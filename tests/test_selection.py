@@ -1,15 +1,11 @@
 """Which frames of a file are taken."""
 
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.sources import open_source
 from app.sources.demo import DemoSource
-from app.sources.ordered import in_order
 from app.sources.pictures import PictureSource
 from app.sources.selection import Selection
 from app.sources.video import VideoSource
@@ -58,25 +54,3 @@ def test_each_kind_of_file_gives_the_selected_frames_with_their_own_index(tmp_pa
         assert [frame.pts_seconds for frame in frames] == pytest.approx([3 * unit, 6 * unit, 9 * unit])
         if not isinstance(source, DemoSource):
             assert [frame.image.mean() for frame in frames] == pytest.approx([30, 60, 90], abs=3)
-
-
-def test_work_in_several_threads_keeps_the_order_and_runs_no_further_ahead_than_there_are_threads() -> None:
-    taken: list[int] = []
-
-    def items() -> Iterator[int]:
-        for number in range(50):
-            taken.append(number)
-            yield number
-
-    def work(number: int) -> int:
-        time.sleep(0.001 * (number % 3))
-        if number == 20:
-            raise ValueError("twenty")
-        return number
-
-    results = in_order(work, items(), 4)
-    assert [next(results) for _ in range(20)] == list(range(20))
-    assert len(taken) <= 20 + 4
-    with pytest.raises(ValueError, match="twenty"):
-        next(results)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]

@@ -119,7 +119,7 @@ def test_a_bad_option_is_one_line_before_the_model_is_loaded(
         (["--max-frames", "0"], "argument --max-frames: must be a whole number of at least 1, got '0'"),
         (["--max-frames", "-1"], "argument --max-frames: must be a whole number of at least 1, got '-1'"),
         (["--max-frames", "2.5"], "argument --max-frames: must be a whole number of at least 1, got '2.5'"),
-        (["--classes", " ,"], "argument --classes: must name at least one class, such as person,cat"),
+        (["--classes", " ,"], "argument --classes: must be names between commas, such as person,cat"),
         (["--loud"], "unrecognized arguments: --loud"),
     ],
 )

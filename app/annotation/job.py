@@ -14,6 +14,7 @@ from app.annotation.outcome import Outcome
 from app.annotation.recorder import Recorder, rebuild
 from app.annotation.recording import FileSource, Progress, Recording, Settings, source_header
 from app.errors import SourceError
+from app.formats import FORMATS
 from app.frames import ControlPanel, Controls, Result
 from app.pipeline import Picture, Segmenter, Sink, run
 from app.renderer import Renderer
@@ -184,8 +185,6 @@ class Job:
 
     def _convert(self, folder: Path, outcome: Outcome) -> None:
         """Make the formats that are wanted and not there yet."""
-        from app.formats import FORMATS
-
         for name in self.wanted.formats:
             if name not in outcome.formats:
                 outcome.formats[name] = FORMATS[name](Recording(folder).whole, folder).name

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import torch
 
-from app.annotation.records import FORMAT, Line
+from app.annotation.records import Line
 from app.errors import SinkError
+from app.formats.records import FORMAT
 from app.frames import Controls
 from app.pipeline import Source
 from app.sinks.writable import writing

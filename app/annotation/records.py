@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pycocotools import mask as coco_mask
 
+from app.formats.records import decode_crop
 from app.frames import Result
+from app.tracker import SCORE_DIGITS
 from solov2 import Instances
 from solov2.image import Geometry, Size
 from solov2.structures import MaskCrop
 
-FORMAT = "solov2-live/1"
-SCORE_DIGITS = 4
 SECONDS_DIGITS = 6
 
 Line = dict[str, Any]
@@ -76,12 +75,6 @@ def line_of(result: Result, class_names: Sequence[str]) -> Line:
 def read_instances(records: Iterable[Mapping[str, Any]], image_hw: Size) -> Instances:
     """Return the instances of a line; `as_recorded` made those that it was written from, and these are equal."""
     records = list(records)
-    crops = [_crop(record) for record in records]
+    crops = [decode_crop(record["segmentation"]) for record in records]
     labels = [record["category_id"] - 1 for record in records]
     return instances_of(crops, [record["score"] for record in records], labels, image_hw)
-
-
-def _crop(record: Mapping[str, Any]) -> MaskCrop:
-    left, top, width, height = record["bbox"]
-    plane = coco_mask.decode(record["segmentation"])
-    return MaskCrop(top, left, np.ascontiguousarray(plane[top : top + height, left : left + width], dtype=np.bool_))

@@ -1,6 +1,6 @@
 """Annotation formats: each is written from an `instances.jsonl`, frame by frame, and never holds the file in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from app.formats.coco import write_coco
@@ -9,6 +9,7 @@ from app.formats.labelme import write_labelme
 from app.formats.masks import write_masks
 from app.formats.yolo import write_yolo
 from app.formats.youtube_vis import write_youtube_vis
+from solov2 import UnknownNameError
 
 FORMATS: dict[str, Callable[[Path, Path], Path]] = {
     "coco": write_coco,
@@ -22,3 +23,15 @@ FORMATS: dict[str, Callable[[Path, Path], Path]] = {
 
 NEED_TRACK_IDS = frozenset({"youtube-vis"})
 """The formats that are refused where nobody tracked."""
+
+
+def check_formats(names: Iterable[str]) -> tuple[str, ...]:
+    """Return `names` in order, each once.
+
+    Raises:
+        UnknownNameError: one is not among `FORMATS`.
+    """
+    for name in (chosen := tuple(sorted(set(names)))):
+        if name not in FORMATS:
+            raise UnknownNameError("format", name, FORMATS)
+    return chosen

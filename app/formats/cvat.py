@@ -9,8 +9,9 @@ from xml.sax.saxutils import XMLGenerator
 
 import numpy as np
 
-from app.formats.records import Crop, FrameRecord, Header, InstanceRecord, InstancesFile
+from app.formats.records import FrameRecord, Header, InstanceRecord, InstancesFile
 from app.formats.whole import whole_file
+from solov2.structures import MaskCrop
 
 Attributes = dict[str, str]
 
@@ -121,7 +122,7 @@ def _write_mask(xml: Xml, instance: InstanceRecord, z_order: int) -> None:
     xml.close("mask")
 
 
-def run_lengths(crop: Crop) -> str:
+def run_lengths(crop: MaskCrop) -> str:
     """Return CVAT's code: how long the runs of nothing, mask, nothing, ... are, row by row of the box."""
     changes = np.flatnonzero(np.diff(crop.mask.ravel(), prepend=False))
     lengths = np.diff(changes, prepend=0, append=crop.mask.size)

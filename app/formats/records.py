@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from app.errors import SourceError
+from solov2.structures import MaskCrop
 
 FORMAT = "solov2-live/1"
 
@@ -39,15 +40,6 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Crop:
-    """A mask inside its bounding box: (height, width) bool from pixel (top, left) on; nothing for an empty mask."""
-
-    top: int
-    left: int
-    mask: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
 class InstanceRecord:
     """One instance of a frame.
 
@@ -68,11 +60,9 @@ class InstanceRecord:
     segmentation: Mapping[str, Any]
     track_id: int | None = None
 
-    def crop(self) -> Crop:
+    def crop(self) -> MaskCrop:
         """Decode the part of the mask that its bounding box holds."""
-        left, top, width, height = (int(number) for number in coco_mask.toBbox(self.segmentation))
-        plane = coco_mask.decode(self.segmentation)
-        return Crop(top, left, np.ascontiguousarray(plane[top : top + height, left : left + width], np.bool_))
+        return decode_crop(self.segmentation)
 
     def mask(self) -> npt.NDArray[np.uint8]:
         """Decode the mask: (height, width) uint8 zeros and ones of the whole picture."""
@@ -103,6 +93,13 @@ class FrameRecord:
     def stem(self) -> str:
         """The picture's name without its suffix: what belongs to the picture is called so."""
         return str(PurePosixPath(self.picture).with_suffix(""))
+
+
+def decode_crop(segmentation: Mapping[str, Any]) -> MaskCrop:
+    """Decode the part of COCO's compressed run-length code that its bounding box holds."""
+    left, top, width, height = (int(number) for number in coco_mask.toBbox(segmentation))
+    plane = coco_mask.decode(segmentation)
+    return MaskCrop(top, left, np.ascontiguousarray(plane[top : top + height, left : left + width], np.bool_))
 
 
 class InstancesFile:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.annotation.records import FORMAT, Line, as_recorded, line_of
+from app.annotation.records import Line, as_recorded, line_of
+from app.formats.records import FORMAT
 from app.frames import Result
 from app.pipeline import Picture
 from app.sinks.writable import writing

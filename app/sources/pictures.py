@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from app.errors import SourceError
 from app.frames import Frame
-from app.sources.ordered import in_order
+from app.in_order import in_order
 from app.sources.quiet import quiet_opencv
 from app.sources.selection import EVERYTHING, Selection
 
