@@ -14,6 +14,7 @@ import sys
 from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from tqdm import tqdm
 
@@ -65,7 +66,8 @@ def annotate(
     if isinstance(model, str):
         device = find_device("auto")
         model = load_model(model, device=device, dtype=find_dtype("auto", device))
-    opened: FileSource = open_source(str(source)) if isinstance(source, str | Path) else source  # type: ignore[assignment]
+    is_opened = not isinstance(source, str | Path)
+    opened = cast(FileSource, source if is_opened else open_source(str(source), model.device.type == "cuda"))
     opened.selection = settings.selection()
     panel = ControlPanel(settings.controls())
     segmenter = Segmenter(model, panel, batch_size=settings.batch)

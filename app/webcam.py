@@ -60,9 +60,9 @@ def webcam(options: argparse.Namespace) -> int:
     """Do what the options say; return the exit code."""
     if options.list_cameras:
         return print_cameras()
-    open_source = find_source(options.source)
-    check_outputs(options)
     device = find_device(options.device)
+    open_source = find_source(options.source, uses_gpu=device.type == "cuda")
+    check_outputs(options)
     model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
     classes = check_classes(options.classes, model.class_names)
     panel = ControlPanel(Controls(options.score, classes, show_readout=not options.no_readout, track=options.track))

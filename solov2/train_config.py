@@ -119,7 +119,7 @@ def fine_tuning(config: TrainConfig, pictures: int) -> TrainConfig:
     """Return `config` changed for going on from trained weights with a set of `pictures` pictures.
 
     - Every picture is shown 40 times, but 3,200 are shown in all at least, and 16,000 at most, which `nano` manages in
-      an hour on two cores. A set of more than 16,000 is shown once.
+      an hour on two cores that compute in bfloat16 (AVX-512). A set of more than 16,000 is shown once.
     - AP is measured up to 10 times, so an epoch of a small set shows every picture several times.
     - AdamW with 3e-4 for `nano`, whose training began at 1e-3, and 1e-4 for the larger ones; the backbone moves at a
       fifth of that. Linear warm-up over the first tenth, at most 100 steps; then a cosine.

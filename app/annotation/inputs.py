@@ -51,15 +51,15 @@ class Input:
         """The file's or folder's own name."""
         return os.path.basename(os.path.abspath(self.path))
 
-    def open(self) -> "FileSource":
-        """Return its source.
+    def open(self, uses_gpu: bool = False) -> "FileSource":
+        """Return its source; a video's is decoded on the NVIDIA device if `uses_gpu` and that works.
 
         Raises:
             SourceError: it cannot be read.
         """
         if self.pictures:
             return PictureSource(str(self.path), list(self.pictures))
-        return open_source(str(self.path))  # type: ignore[return-value]  # a path never is a live source
+        return open_source(str(self.path), uses_gpu)  # type: ignore[return-value]  # a path never is a live source
 
     def file_name(self, index: int) -> str | None:
         """The name of the picture with this index; None for a video."""

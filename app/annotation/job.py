@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -20,9 +20,11 @@ from app.pipeline import Picture, Segmenter, Sink, run
 from app.renderer import Renderer
 from app.sinks.annotations import AnnotationSink
 from app.sinks.audio import Audio
+from app.sinks.encoder import NVENC
 from app.sinks.interrupt import InterruptSink
 from app.sinks.video import VideoSink
 from app.sinks.writable import writing
+from app.sources.video import VideoSource
 from app.stats import StreamStats
 from app.tracker import Tracker
 
@@ -95,7 +97,7 @@ class Job:
         needs_video = self.wanted.video and not (folder / VIDEO_NAME).exists()
         if recording.is_whole() and not needs_video:
             return
-        with closing(one.open()) as source, InterruptSink() as interrupt:
+        with closing(one.open(self._uses_gpu)) as source, InterruptSink() as interrupt:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             audio = self._audio(one)
@@ -103,10 +105,9 @@ class Job:
             self._record(one, source, recording, outcome, [*video, interrupt])
         if interrupt.has_come:
             raise KeyboardInterrupt
-        if video:
-            outcome.notes = list(audio.left_out) if audio else []
-            if self._uses_gpu:
-                outcome.notes.append(f"video by {video[0].encoder.name}")
+        outcome.notes = [*audio.left_out] if video and audio else []
+        if self._uses_gpu:
+            outcome.notes += hardware_notes(source, video)
         outcome.save(folder)  # first, as a whole file is not read again, and its damage would be forgotten
         if not recording.is_whole():
             recording.finish()
@@ -190,3 +191,11 @@ class Job:
                 outcome.formats[name] = FORMATS[name](Recording(folder).whole, folder).name
                 outcome.save(folder)
         outcome.is_done = True
+
+
+def hardware_notes(source: FileSource, video: Sequence[VideoSink]) -> list[str]:
+    """Say what decoded the source, if it is a video, and what encoded the annotated one, if there is one."""
+    notes = []
+    if isinstance(source, VideoSource):
+        notes.append(f"decoded by {'NVDEC' if source.is_on_gpu else 'the CPU'}")
+    return notes + [f"encoded by {'NVENC' if sink.encoder is NVENC else 'the CPU'}" for sink in video]

@@ -23,21 +23,22 @@ _CAMERA_DIGITS = 3
 __all__ = ["Camera", "PacedSource", "find_source", "list_cameras", "open_source", "redact"]
 
 
-def open_source(spec: str) -> "Source":
+def open_source(spec: str, uses_gpu: bool = False) -> "Source":
     """Open a source.
 
     Args:
         spec: a camera's number such as `0`, the path of a video, a picture or a folder of pictures, an address such as
             `rtsp://host/path`, or `demo`, the built-in clip.
+        uses_gpu: a video file is decoded on the NVIDIA device where that works.
 
     Raises:
         SourceError: there is no such source, or it cannot be read.
     """
-    return find_source(spec)()
+    return find_source(spec, uses_gpu)()
 
 
-def find_source(spec: str) -> "Callable[[], Source]":
-    """Check that `spec` names something, and return what opens it. Nothing is opened yet.
+def find_source(spec: str, uses_gpu: bool = False) -> "Callable[[], Source]":
+    """Check that `spec` names something, and return what opens it, as `open_source` does. Nothing is opened yet.
 
     Raises:
         SourceError: there is no such file or folder.
@@ -53,4 +54,6 @@ def find_source(spec: str) -> "Callable[[], Source]":
         raise SourceError(f"no such file or folder: {spec}. A source is a camera number, a path, an address or 'demo'")
     if path.is_dir():
         return partial(open_folder, path)
-    return partial(open_picture if path.suffix.lower() in PICTURE_SUFFIXES else open_video, path)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return partial(open_picture, path)
+    return partial(open_video, path, uses_gpu)

@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
@@ -11,12 +12,14 @@ from typing import TypeAlias
 import av
 import numpy as np
 import numpy.typing as npt
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from app.errors import SourceError
 from app.frames import Frame
+from app.sources.hardware import find_hardware, is_from_device
 from app.sources.selection import EVERYTHING, Selection
 
 Decode: TypeAlias = Callable[[InputContainer, VideoStream, str], Iterator[VideoFrame]]
@@ -31,6 +34,7 @@ class VideoSource:
 
     Attributes:
         selection: which frames are given. The others are decoded, as those after them depend on them, and no more.
+        is_on_gpu: whether NVIDIA's decoder makes the pictures.
     """
 
     selection: Selection = EVERYTHING
@@ -56,7 +60,8 @@ class VideoSource:
             if not container.streams.video:
                 raise SourceError(f"{source_id} holds no video")
             stream = container.streams.video[0]
-            stream.thread_type = "SLICE" if is_live else "AUTO"
+            if not stream.codec_context.is_hwaccel:
+                stream.thread_type = "SLICE" if is_live else "AUTO"
             self._pictures = decode(container, stream, source_id)
             self._first = _first(self._pictures, source_id)
         except BaseException:
@@ -64,6 +69,7 @@ class VideoSource:
             raise
         height, width = upright_rgb(self._first).shape[:2]
         self.frame_hw = (height, width)
+        self.is_on_gpu = stream.codec_context.is_hwaccel and is_from_device(self._first)
         self.time_base = self._first.time_base or ticks_of(stream)
         self.frame_rate = float(stream.average_rate) if stream.average_rate else None
         self.frame_count = stream.frames or None
@@ -94,14 +100,26 @@ class VideoSource:
         return Frame(image, picture.pts or 0, self.time_base, time.monotonic(), self.source_id, index)
 
 
-def open_video(path: Path) -> VideoSource:
+def open_video(path: Path, uses_gpu: bool = False) -> VideoSource:
     """Open a video file.
+
+    Args:
+        path: the file.
+        uses_gpu: decode on the NVIDIA device where that works, for this file too; otherwise on the processor.
 
     Raises:
         SourceError: it cannot be read, or holds no video.
     """
+    hardware = find_hardware() if uses_gpu else None
+    if hardware is not None:
+        with suppress(SourceError):
+            return _open_video(path, hardware)
+    return _open_video(path, None)
+
+
+def _open_video(path: Path, hardware: HWAccel | None) -> VideoSource:
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), hwaccel=hardware)
     except av.FFmpegError as error:
         raise SourceError(f"could not read {path} as a video: {error.strerror}") from error
     return VideoSource(container, str(path), every_picture, is_live=False)
