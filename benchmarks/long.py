@@ -46,9 +46,7 @@ def main() -> int:
                 print(f"{done:6d} frames: {resident_mib():6.1f} MiB", flush=True)
         fps = done / (time.perf_counter() - began)
         size = lines.stat().st_size
-        print(
-            f"{sink.instances} instances; the lines take {lines.stat().st_size / 2**20:.1f} MiB, {per_frame:.0f} bytes each"
-        )
+        print(f"{sink.instances} instances; the lines take {size / 2**20:.1f} MiB, {size / done:.0f} bytes each")
     print(f"{fps:.1f} frames per second, {100 * fps / alone:.0f} % of the {alone:.1f} of the model alone")
     return 0
 
