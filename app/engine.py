@@ -4,7 +4,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,17 @@ class Engine:
             "recording": recording is not None and recording.needs_picture,
             "recorded_frames": recording.frames if recording is not None else 0,
             "recording_problem": recording.problem if recording is not None else "",
+        }
+
+    def steering(self) -> dict[str, Any]:
+        """Return what visitors set while the stream runs, ready for JSON."""
+        steered = asdict(self.panel.current)
+        del steered["paused"]
+        current = self._run
+        return steered | {
+            "classes": sorted(steered["classes"] or ()),
+            "model": current.choice.model if current is not None else None,
+            "device": current.choice.device if current is not None else None,
         }
 
     def snapshot_png(self) -> bytes | None:

@@ -158,6 +158,28 @@ def test_a_second_viewer_sees_the_same_stream_and_may_steer_it(visit: Callable[.
     wait_until(lambda: site.engine.board.viewer_count == 1)
 
 
+def test_the_widgets_follow_whoever_steers_and_outlast_a_reload(visit: Callable[..., Any], site: Site) -> None:
+    first, second = visit(), visit()
+    start(first, "Built-in clip")
+    wait_for_pictures(first)
+    least_score = "number input for Least score"
+    first.get_by_label(least_score).fill("0.6")
+    first.keyboard.press("Tab")
+    first.get_by_label("Boxes", exact=True).check()
+    wait_until(lambda: site.engine.panel.current.show_boxes and site.engine.panel.current.score_threshold == 0.6)
+    shows = "([label, value]) => document.querySelector(`[aria-label='${label}']`).value === value"
+    second.wait_for_function(shows, arg=[least_score, "0.6"])
+    second.get_by_label("Boxes", exact=True).and_(second.locator(":checked")).wait_for()
+    first.reload()
+    first.wait_for_function("window.solov2?.status.connected")
+    first.wait_for_function(shows, arg=[least_score, "0.6"])
+    first.get_by_label("Boxes", exact=True).and_(first.locator(":checked")).wait_for()
+    assert site.engine.panel.current.score_threshold == 0.6
+    site.engine.panel.update(score_threshold=0.3, show_boxes=False)
+    second.wait_for_function(shows, arg=[least_score, "0.3"])
+    second.context.close()
+
+
 def test_reloading_the_page_in_mid_stream_leaves_one_viewer(visit: Callable[..., Any], site: Site) -> None:
     page = visit()
     start(page, "Built-in clip")

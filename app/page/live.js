@@ -3,6 +3,7 @@
   const HEAD_BYTES = 16;
   const CAMERA_IN_FLIGHT = 2;
   const RETRY_MS = 1000;
+  const HANDS_OFF_MS = 1500; // so long after this visitor's last touch
   const viewer = (sessionStorage.solov2Viewer ??= Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join(""));
   const solov2 = (window.solov2 = { viewer, painted: 0, roundTripMs: 0, ageMs: 0, status: { state: "idle", message: "" } });
 
@@ -34,6 +35,7 @@
     if (news.status) {
       show({ ...news.status, connected: true });
       camera.follow(news.status.camera === viewer);
+      widgets.follow(news.status.controls);
       if (owed && isSeen()) askAgain();
     }
   }
@@ -67,6 +69,19 @@
   function askAgain() {
     for (; owed > 0; owed -= 1) send({ ready: 1 });
   }
+
+  // The widgets show what was set last: by another visitor, or here before the page was loaded again
+  const widgets = {
+    shown: null,
+    touchedAt: -Infinity,
+    follow(controls) {
+      const now = JSON.stringify(controls);
+      const button = document.getElementById("follow-controls");
+      if (!button || now === this.shown || performance.now() - this.touchedAt < HANDS_OFF_MS) return;
+      this.shown = now;
+      button.click();
+    },
+  };
 
   const camera = {
     isOn: false,
@@ -212,6 +227,9 @@
     }
   }
   new MutationObserver(mountAll).observe(document.documentElement, { childList: true, subtree: true });
+  for (const touch of ["input", "pointerdown", "pointermove", "keydown"]) {
+    document.addEventListener(touch, ({ buttons }) => (touch !== "pointermove" || buttons) && (widgets.touchedAt = performance.now()), true);
+  }
   document.addEventListener("visibilitychange", () => owed && isSeen() && askAgain());
   mountAll();
   connect();

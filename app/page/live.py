@@ -29,6 +29,7 @@ KINDS = [
 ]
 SHOWN = [("Masks", "show_masks"), ("Boxes", "show_boxes"), ("Labels", "show_labels"), ("Read-out", "show_readout")]
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+FOLLOW_ID = "follow-controls"
 WITH_VIEWER = "(...given) => [...given.slice(0, -1), window.solov2.viewer]"
 
 VIEW = """
@@ -83,7 +84,7 @@ def live_tab(site: Site) -> None:
             refusal = gr.HTML(js_on_load=None, apply_default_css=False)
             with gr.Group():
                 model, device = model_fields(site)
-            control_fields(site, model)
+            controls = control_fields(site, model)
     viewer = gr.Textbox(visible=False)
     fields.kind.change(partial(show_details, site), fields.kind, fields.details(), **QUICK)
     inputs = [fields.kind, *fields.details(), model, device, viewer]
@@ -91,6 +92,8 @@ def live_tab(site: Site) -> None:
         event(partial(begin, site), inputs, refusal, js=WITH_VIEWER, **QUICK)
     for field in (model, device):
         field.input(partial(switch, site), [model, device], **QUICK)
+    follow = gr.Button(visible="hidden", elem_id=FOLLOW_ID)  # pressed by the page's script, when others have steered
+    follow.click(partial(as_steered, site), None, [*controls, model, device], **QUICK)
 
 
 def source_fields() -> SourceFields:
@@ -123,8 +126,8 @@ def devices() -> list[tuple[str, str]]:
     return [(f"Automatic ({found})", "auto"), ("CPU", "cpu"), *cuda]
 
 
-def control_fields(site: Site, model: gr.Dropdown) -> None:
-    """Make the widgets that steer what is shown; each takes effect with the next frame."""
+def control_fields(site: Site, model: gr.Dropdown) -> list[gr.components.Component]:
+    """Make the widgets that steer what is shown; each takes effect with the next frame. Return them."""
     panel = site.engine.panel
     current = panel.current
     with gr.Group():
@@ -140,6 +143,20 @@ def control_fields(site: Site, model: gr.Dropdown) -> None:
     classes.input(lambda chosen: panel.update(classes=frozenset(chosen) or None) and None, classes, **QUICK)
     shown.input(lambda chosen: panel.update(**{name: name in chosen for _, name in SHOWN}) and None, shown, **QUICK)
     model.input(partial(offer_classes, site), model, classes, **QUICK)
+    return [score, classes, shown, opacity, track]
+
+
+def as_steered(site: Site) -> list[Any]:
+    """Return what the widgets of the controls, the model and the device are to show, whoever has set it."""
+    current, choice = site.engine.panel.current, site.engine.choice
+    chosen = sorted(current.classes or ())
+    shown = [name for _, name in SHOWN if getattr(current, name)]
+    if choice is None or not site.engine.is_running:  # then model and device are each visitor's own
+        classes, model, device = gr.Dropdown(value=chosen), gr.skip(), gr.skip()
+    else:
+        classes = gr.Dropdown(choices=known_classes(choice.model), value=chosen)
+        model, device = choice.model, choice.device
+    return [current.score_threshold, classes, shown, current.opacity, current.track, model, device]
 
 
 def known_classes(model_name: str) -> list[str]:

@@ -82,6 +82,7 @@ class _Visit:
         problem, self._problem = self._problem, ""
         recording = self._site.recording
         return self._engine.status() | {
+            "controls": self._engine.steering(),
             "camera": source.viewer if isinstance(source, BrowserSource) else None,
             "has_recording": recording is not None and recording.exists(),
             "problem": problem,
