@@ -27,7 +27,7 @@ format: setup  ## put the code in order
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup  ## measure: the stream against the model alone, drawing, parity with the reference
+bench: setup  ## measure: the stream against the model alone, parity with the reference
 	$(BIN)/python -m benchmarks.stream
 	$(BIN)/python -m tests.parity.compare
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from app.frames import ControlPanel, Controls, Frame, Result
 from app.in_order import in_order
 from solov2 import DecodeConfig, SOLOv2
-from solov2.decode import decode
+from solov2.decode import decode_batch
 from solov2.image import Geometry
 
 REFERENCE = DecodeConfig()
@@ -96,7 +96,7 @@ class Segmenter:
         moments.append(self._now())
         outputs = self._model(batch)
         moments.append(self._now())
-        found = [decode(outputs.of_image(i), geometry, config, labels) for i in range(len(frames))]
+        found = decode_batch(outputs, geometry, config, labels)
         moments.append(time.perf_counter())
         steps = zip(("preprocess", "network", "decode"), moments, moments[1:], strict=False)
         steps_ms = {name: 1000 * (end - start) / len(frames) for name, start, end in steps}

@@ -1,7 +1,7 @@
 """How long drawing takes: our renderer beside supervision's annotators, on the same instances in the same run.
 
     pip install supervision
-    python -m benchmarks.drawing
+    python -m benchmarks.drawing --instances 10 30 100 --repeats 25
 
 Supervision (MIT) is needed by this comparison only. It takes dense masks, which are made before the clock starts; ours
 takes the one-byte id map that the segmenter hands over. Supervision's annotators draw into a copy of the picture too.

@@ -42,6 +42,7 @@ class CatAlarm:
 
 spec = sys.argv[1] if len(sys.argv) > 1 else "demo"
 folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
+folder.mkdir(parents=True, exist_ok=True)
 most_frames = int(sys.argv[3]) if len(sys.argv) > 3 else None
 
 panel = ControlPanel(Controls(classes=frozenset({"cat"})))

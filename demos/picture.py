@@ -10,7 +10,12 @@ import skimage.data
 
 from solov2 import load_model
 
-image = cv2.imread(sys.argv[1])[..., ::-1] if len(sys.argv) > 1 else skimage.data.astronaut()
+image = skimage.data.astronaut()
+if len(sys.argv) > 1:
+    bgr = cv2.imread(sys.argv[1])
+    if bgr is None:
+        sys.exit(f"could not read {sys.argv[1]} as a picture")
+    image = bgr[..., ::-1]
 out = sys.argv[2] if len(sys.argv) > 2 else "picture.png"
 
 model = load_model("nano")

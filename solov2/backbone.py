@@ -34,10 +34,10 @@ class DeformableConv2d(nn.Module):
         """Convolve `features` at the places that they ask for."""
         predicted = self.conv_offset(features)
         offsets, modulation = predicted[:, : 2 * self.taps], predicted[:, 2 * self.taps :].sigmoid()
-        inputs = [features, offsets, self.weight, modulation]
-        if features.device.type == "cpu":  # torchvision has no CPU kernel in lower precision
-            inputs = [tensor.float() for tensor in inputs]
-        image, offset, weight, mask = (tensor.contiguous() for tensor in inputs)
+        # In float32 whatever the rest computes in: half precision places the taps of wide maps a quarter pixel off, and
+        # torchvision has no kernel for bfloat16, nor for float16 on the CPU.
+        inputs = (features, offsets, self.weight, modulation)
+        image, offset, weight, mask = (tensor.float().contiguous() for tensor in inputs)
         with torch.autocast(features.device.type, enabled=False):
             convolved: Tensor = deform_conv2d(image, offset, weight, None, self.stride, self.padding, mask=mask)
         return convolved.to(features.dtype)
@@ -77,14 +77,13 @@ class Backbone(nn.Module):
             maps.append(features)
         return maps
 
-    def freeze(self, stem_and_first_stage: bool = True) -> None:
-        """Keep every BatchNorm in eval mode, and the stem and first stage untrained if asked."""
+    def freeze(self) -> None:
+        """Keep every BatchNorm in eval mode, and the stem and first stage untrained."""
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-        if stem_and_first_stage:
-            for module in (self.conv1, self.bn1, self.layer1):
-                module.requires_grad_(False)
+        for module in (self.conv1, self.bn1, self.layer1):
+            module.requires_grad_(False)
 
 
 def _last_conv(block: nn.Module) -> nn.Conv2d:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from solov2.config import VARIANTS, find_variant
-from solov2.errors import CheckpointError
+from solov2.errors import CheckpointError, few_of
 from solov2.model import SOLOv2
 from solov2.unpickle import load_without_executing
 
@@ -36,7 +36,6 @@ _AUTHORS_PREFIXES = {
     "mask_feat_head.": "mask_head.mask_feature_head.",
 }
 _FULL_MODULATION = 100.0  # the sigmoid of it is exactly 1 in every precision
-_LISTED = 3  # names that an error shows of each kind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +145,7 @@ def fit_state_dict(state_dict: Mapping[str, Tensor], model: SOLOv2) -> dict[str,
         "unexpected": [f"{name} {found[name]}" for name in found if name not in expected],
         "wrong shape": [f"{name} {found[name]}, need {expected[name]}" for name in wrong],
     }
-    details = "; ".join(f"{kind}: {_first_few(names)}" for kind, names in complaints.items() if names)
+    details = "; ".join(f"{kind}: {few_of(names, 3)}" for kind, names in complaints.items() if names)
     if details:
         raise CheckpointError(f"the weights do not fit {model.variant.name}{_likeliest(found, model)}. {details}.")
     counters = {name: torch.zeros_like(tensor, device="cpu") for name, tensor in own.items() if _is_counter(name)}
@@ -186,11 +185,6 @@ def _without_classes(shapes: Shapes) -> Shapes:
 
 def _is_counter(name: str) -> bool:
     return name.endswith(".num_batches_tracked")
-
-
-def _first_few(items: Sequence[str]) -> str:
-    more = f" +{len(items) - _LISTED} more" if len(items) > _LISTED else ""
-    return ", ".join(items[:_LISTED]) + more
 
 
 def _refuse_other_files(path: Path, head: bytes) -> None:

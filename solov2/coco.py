@@ -98,7 +98,7 @@ class CocoDataset:
         An image entry with `UPRIGHT: true`, which is not COCO's, was annotated with the rotation applied.
 
         Raises:
-            DatasetError: it cannot be read.
+            DatasetError: it cannot be read, or has another size than the annotations say.
         """
         entry = self.images[index]
         path = self.images_folder / entry["file_name"]
@@ -106,23 +106,23 @@ class CocoDataset:
         bgr = cv2.imread(str(path), flags)
         if bgr is None:
             raise DatasetError(f"could not read {path}, which {self.annotations_file} names")
+        height, width = bgr.shape[:2]
+        if (height, width) != (entry["height"], entry["width"]):
+            raise DatasetError(
+                f"{entry['file_name']} is {width}x{height}, but {self.annotations_file} says "
+                f"{entry['width']}x{entry['height']}"
+            )
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def sample(self, index: int) -> Sample:
         """Return picture `index` with its instances; crowds are left out, because a crowd is no instance.
 
         Raises:
-            DatasetError: the picture cannot be read, or has another size than the annotations say.
+            DatasetError: as `picture`.
         """
         image = self.picture(index)
-        entry = self.images[index]
         size = image.shape[0], image.shape[1]
-        if size != (entry["height"], entry["width"]):
-            raise DatasetError(
-                f"{entry['file_name']} is {size[1]}x{size[0]}, but {self.annotations_file} says "
-                f"{entry['width']}x{entry['height']}"
-            )
-        chosen = self._instances_of(entry)
+        chosen = self._instances_of(self.images[index])
         masks = [mask_of(annotation["segmentation"], size) for annotation in chosen]
         return Sample(
             image,
@@ -181,7 +181,7 @@ def read_coco(path: Path) -> Content:
         DatasetError: the file cannot be read, is not COCO's format, or an entry is broken.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except OSError as error:
         raise DatasetError(f"could not read {path}: {error.strerror}") from error
     except ValueError as error:

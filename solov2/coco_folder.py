@@ -50,16 +50,25 @@ def split_of(path: Path) -> str:
     return "test" if "test" in words and "train" not in words else "train"
 
 
+def json_files(folder: Path) -> list[Path]:
+    """Return the JSON files in `folder` and below, without those that systems and archives hide there."""
+    return sorted(
+        path
+        for path in folder.rglob("*.json")
+        if not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+    )
+
+
 def _annotation_files(folder: Path) -> list[Path]:
     """Return the files that hold instances; where some are called so, the others are not looked into."""
-    files = sorted(folder.rglob("*.json"))
+    files = json_files(folder)
     files = [file for file in files if file.name.startswith("instances")] or files
     return [file for file in files if _is_coco(file)]
 
 
 def _is_coco(path: Path) -> bool:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DatasetError(f"could not read {path}: {error}") from error
     return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()

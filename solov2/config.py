@@ -212,3 +212,5 @@ class DecodeConfig:
         for name in ("max_before_nms", "max_instances"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.method not in ("gaussian", "linear"):
+            raise ValueError(f"method must be 'gaussian' or 'linear', got {self.method!r}")

@@ -1,5 +1,6 @@
 """From the network's outputs to instances: points NMS, dynamic convolution, maskness, Matrix NMS, painting."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -136,9 +137,26 @@ def decode(
         config: thresholds; None means the reference's.
         labels: keep these labels only; None keeps all.
     """
+    return decode_batch(outputs, geometry, config, labels)[0]
+
+
+def decode_batch(
+    outputs: HeadOutputs,
+    geometry: Geometry,
+    config: DecodeConfig | None = None,
+    labels: tuple[int, ...] | None = None,
+) -> list[Instances]:
+    """Return the instances of each image of a batch whose images share one geometry; otherwise as `decode`."""
     config = config or DecodeConfig()
+    images = [outputs.of_image(i) for i in range(len(outputs.mask_features))]
     if outputs.mask_features.is_cuda:
-        return decode_on_device(outputs, geometry, config, labels)
+        return decode_on_device(images, geometry, config, labels)
+    return [_decode_on_host(image, geometry, config, labels) for image in images]
+
+
+def _decode_on_host(
+    outputs: HeadOutputs, geometry: Geometry, config: DecodeConfig, labels: tuple[int, ...] | None
+) -> Instances:
     ranked = rank(select_candidates(outputs, config, labels), outputs.mask_features[0], config)
     count = int(torch.count_nonzero(ranked.scores))
     return Instances(
@@ -151,22 +169,29 @@ def decode(
 
 
 def decode_on_device(
-    outputs: HeadOutputs, geometry: Geometry, config: DecodeConfig, labels: tuple[int, ...] | None = None
-) -> Instances:
-    """Return the instances of one image as `decode` does, waiting for the device exactly once.
+    images: Sequence[HeadOutputs], geometry: Geometry, config: DecodeConfig, labels: tuple[int, ...] | None = None
+) -> list[Instances]:
+    """Return the instances of images of one geometry as `decode` does, waiting for the device exactly once.
 
     Every shape is fixed: `DEVICE_SLOTS` candidates, `max_instances` results, most of them empty. Boxes and the id map
     are painted on the device too, so that scores, labels, boxes and one byte a pixel are all that travels.
     """
-    ranked = rank(select_candidates(outputs, config, labels, DEVICE_SLOTS), outputs.mask_features[0], config)
-    boxes, id_map = paint(ranked.probs, ranked.scores, geometry, config.mask_threshold, outputs.mask_features.dtype)
-    host = [tensor.to("cpu", non_blocking=True) for tensor in (ranked.scores, ranked.labels, boxes, id_map)]
-    if outputs.mask_features.is_cuda:
-        torch.cuda.current_stream(outputs.mask_features.device).synchronize()
-    scores, found_labels, found_boxes, found_ids = (tensor.numpy() for tensor in host)
-    count = int(np.count_nonzero(scores))
-    instances = Instances(ranked.probs[:count], scores[:count], found_labels[:count], geometry, config.mask_threshold)
-    return instances.with_painting(found_boxes[:count], found_ids)
+    queued = []
+    for outputs in images:
+        features = outputs.mask_features
+        ranked = rank(select_candidates(outputs, config, labels, DEVICE_SLOTS), features[0], config)
+        boxes, id_map = paint(ranked.probs, ranked.scores, geometry, config.mask_threshold, features.dtype)
+        host = [tensor.to("cpu", non_blocking=True) for tensor in (ranked.scores, ranked.labels, boxes, id_map)]
+        queued.append((ranked.probs, host))
+    if images and images[0].mask_features.is_cuda:
+        torch.cuda.current_stream(images[0].mask_features.device).synchronize()
+    found = []
+    for probs, host in queued:
+        scores, found_labels, found_boxes, found_ids = (tensor.numpy() for tensor in host)
+        count = int(np.count_nonzero(scores))
+        one = Instances(probs[:count], scores[:count], found_labels[:count], geometry, config.mask_threshold)
+        found.append(one.with_painting(found_boxes[:count], found_ids))
+    return found
 
 
 def paint(

@@ -11,7 +11,7 @@ exits with code 2; every other exception is a bug and keeps its traceback.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class SOLOv2Error(Exception):
@@ -39,3 +39,9 @@ class DownloadError(SOLOv2Error):
 
 class DatasetError(SOLOv2Error):
     """Annotations or pictures that cannot be used."""
+
+
+def few_of(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of `names` for a message, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

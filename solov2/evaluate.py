@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from solov2.cli import add_debug_flag, run_command
+from solov2.cli import CommandParser, add_debug_flag, run_command
 from solov2.coco import CocoDataset
 from solov2.engine import find_device, find_dtype
-from solov2.errors import DatasetError, SOLOv2Error
+from solov2.errors import DatasetError, SOLOv2Error, few_of
+from solov2.files import writing
 from solov2.image import Image
 from solov2.load import load_model
 from solov2.metrics import METRICS, coco_metrics
@@ -22,7 +23,6 @@ from solov2.model import SOLOv2
 from solov2.structures import Instances
 
 _THREADS = 4  # that read pictures and encode masks while the network runs
-_LISTED = 5  # categories that a message names
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -99,7 +99,7 @@ def shared_classes(model_classes: Sequence[str], dataset: CocoDataset) -> list[s
     if not shared:
         raise DatasetError(
             f"the model and {dataset.annotations_file} have no class name in common: the model knows "
-            f"{_listed(model_classes)}, the file {_listed(dataset.class_names)}"
+            f"{few_of(model_classes)}, the file {few_of(dataset.class_names)}"
         )
     sides = {
         "categories that the model does not know": [name for name in dataset.class_names if name not in shared],
@@ -107,13 +107,8 @@ def shared_classes(model_classes: Sequence[str], dataset: CocoDataset) -> list[s
     }
     for what, names in sides.items():
         if names:
-            print(f"left out: {len(names)} {what}: {_listed(names)}", file=sys.stderr)
+            print(f"left out: {len(names)} {what}: {few_of(names)}", file=sys.stderr)
     return shared
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
 
 
 def read_predictions(path: Path, dataset: CocoDataset) -> list[dict[str, Any]]:
@@ -157,7 +152,7 @@ def table(metrics: dict[str, dict[str, Any]]) -> str:
 
 def parse_arguments() -> argparse.ArgumentParser:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m solov2.evaluate",
         description="Measure the COCO figures of a model's masks and of the boxes around them.",
     )
@@ -204,11 +199,9 @@ def run_evaluation(options: argparse.Namespace) -> int:
 
 
 def _write(path: Path, value: Any) -> None:
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(value))
-    except OSError as error:
-        raise SOLOv2Error(f"could not write {path}: {error.strerror}") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:

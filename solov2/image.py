@@ -142,13 +142,14 @@ def preprocess(image: Image, geometry: Geometry, device: torch.device) -> Tensor
         if geometry.resized_hw != geometry.image_hw:
             resized = F.interpolate(pixels[None], size=(height, width), mode="bilinear", align_corners=False)
             pixels = resized[0].round()
-    mean, std = _normalisation(device)
+    mean, std = normalisation(device)
     pad_bottom, pad_right = geometry.padded_hw[0] - height, geometry.padded_hw[1] - width
     return F.pad((pixels - mean) / std, (0, pad_right, 0, pad_bottom))
 
 
 @lru_cache(maxsize=8)
-def _normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
+def normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the pixels' mean and standard deviation, (3, 1, 1) each, on `device`; they travel there once."""
     mean = torch.tensor(PIXEL_MEAN, device=device)[:, None, None]
     std = torch.tensor(PIXEL_STD, device=device)[:, None, None]
     return mean, std

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 
 from solov2.coco import UPRIGHT, Content
-from solov2.coco_folder import split_of
+from solov2.coco_folder import json_files, split_of
 from solov2.errors import DatasetError
 from solov2.image import Size
 from solov2.pictures import PICTURE_SUFFIXES, check_size, relative_name, upright_entry
@@ -36,8 +36,8 @@ def read_labelme_folder(folder: Path) -> tuple[Content, Content | None] | None:
     Raises:
         DatasetError: a file, a shape or a picture is wrong; the message names the file and the shape.
     """
-    files = sorted(folder.rglob("*.json"))
-    if not files or "shapes" not in _read(files[0]):
+    files = json_files(folder)
+    if not files or not _is_labelme(files[0]):
         return None
     of_split: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
     for file in files:
@@ -48,9 +48,17 @@ def read_labelme_folder(folder: Path) -> tuple[Content, Content | None] | None:
     return train, validation if validation["images"] else None
 
 
+def _is_labelme(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "shapes" in content
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DatasetError(f"could not read {path}: {error}") from error
     if not isinstance(content, dict):
@@ -150,7 +158,9 @@ def _corners(kind: str, points: list[tuple[float, float]]) -> list[tuple[float, 
 def _mask_code(shape: dict[str, Any], size: Size) -> Code:
     """Return the mask of a shape that holds a PNG of its box."""
     with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as png:
-        part = np.asarray(png.convert("1"), np.uint8)
+        part = np.asarray(png).astype(np.bool_)  # LabelMe writes ones, other tools 255
+    if part.ndim != 2:
+        raise ValueError("its mask is not a grey PNG")
     left, top = (round(coordinate) for coordinate in shape["points"][0])
     height, width = part.shape
     if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:

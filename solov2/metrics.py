@@ -67,7 +67,8 @@ def _ground_truth(dataset: CocoDataset) -> COCO:
 
 def _complete(annotation: dict[str, Any], number: int, size: tuple[int, int]) -> dict[str, Any]:
     """Return a copy with all that pycocotools reads, which own annotations often lack."""
-    complete = {"id": number, "iscrowd": 0, **annotation}
+    # Not the file's own id: 0 means "no match" to pycocotools, and ids may be there twice.
+    complete = {"iscrowd": 0, **annotation, "id": number}
     if not {"area", "bbox"} <= annotation.keys():
         code = mask_code(annotation["segmentation"], size)
         complete = {"area": float(coco_mask.area(code)), "bbox": coco_mask.toBbox(code).tolist(), **complete}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from solov2.backbone import Backbone
 from solov2.config import DecodeConfig, Variant
-from solov2.decode import decode
+from solov2.decode import decode_batch
 from solov2.fpn import FPN
 from solov2.head import SOLOv2Head
 from solov2.image import Geometry, Image, check_image, preprocess
@@ -103,6 +103,5 @@ class SOLOv2(nn.Module):
         for geometry in dict.fromkeys(geometries):
             members = [i for i, other in enumerate(geometries) if other == geometry]
             outputs = self(self.preprocess([images[i] for i in members], geometry))
-            for position, i in enumerate(members):
-                found[i] = decode(outputs.of_image(position), geometry, config)
+            found.update(zip(members, decode_batch(outputs, geometry, config), strict=True))
         return [found[i] for i in range(len(images))]

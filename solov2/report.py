@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from solov2.files import writing
+
 Points = Sequence[tuple[float, float]]
 
 _STYLE = """
@@ -44,7 +46,8 @@ def write_report(out: Path, commands: Sequence[str]) -> Path:
         parts += [_summary(best), _class_table(best["validation"]), _pictures(out / "pictures", best["epoch"])]
     parts += ["<h2>What next</h2>", *(f"<pre>{escape(command)}</pre>" for command in commands)]
     path = out / "report.html"
-    path.write_text("\n".join(parts))
+    with writing(path):
+        path.write_text("\n".join(parts), encoding="utf-8")
     return path
 
 

@@ -107,7 +107,7 @@ class Instances:
     def select(self, keep: BoolArray | IntArray) -> "Instances":
         """Return those that `keep` ((N,) bool, or indices) picks."""
         index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
-        probs = self.mask_probs[torch.from_numpy(index).to(self.mask_probs.device)]
+        probs = self.mask_probs[torch.from_numpy(np.ascontiguousarray(index)).to(self.mask_probs.device)]
         return Instances(probs, self.scores[index], self.labels[index], self.geometry, self.mask_threshold)
 
     def with_painting(self, boxes: FloatArray, id_map: npt.NDArray[np.uint8]) -> "Instances":

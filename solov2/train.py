@@ -21,12 +21,13 @@ from tqdm import tqdm
 
 from solov2.batches import Batch, steps_per_epoch, training_batches
 from solov2.checkpoint import save_checkpoint
-from solov2.cli import add_debug_flag, run_command
+from solov2.cli import CommandParser, add_debug_flag, run_command
 from solov2.coco import CocoDataset
 from solov2.config import VARIANTS
 from solov2.engine import find_dtype
 from solov2.errors import SOLOv2Error
 from solov2.evaluate import predictions
+from solov2.files import writing
 from solov2.losses import Losses
 from solov2.metrics import coco_metrics
 from solov2.previews import write_previews
@@ -46,11 +47,12 @@ class Log:
     def __init__(self, path: Path) -> None:
         """Append to `path`, which is made."""
         self._path = path
-        path.touch()
+        with writing(path):
+            path.touch()
 
     def write(self, **values: Any) -> None:
-        """Append one line."""
-        with self._path.open("a") as file:
+        """Append one line; raise SOLOv2Error if the disk refuses."""
+        with writing(self._path), self._path.open("a") as file:
             file.write(json.dumps(values) + "\n")
 
 
@@ -65,7 +67,7 @@ def train(run: Run, data: Data, out: Path, dtype: torch.dtype, workers: int) -> 
         workers: processes that prepare the pictures.
 
     Raises:
-        SOLOv2Error: the loss is no longer a number; names the step.
+        SOLOv2Error: the loss or its gradient is no longer a number; names the step.
     """
     log = Log(out / "log.jsonl")
     is_first = run.processes.is_first
@@ -93,10 +95,6 @@ def _steps(
     for batch in batches:
         rate = learning_rate(run.config, run.step, per_epoch)
         step_losses, norm = training_step(run, batch, dtype, rate)
-        if not math.isfinite(step_losses.total):
-            raise SOLOv2Error(
-                f"the loss stopped being a number at step {run.step}. Lower --learning-rate, or use --dtype float32"
-            )
         yield step_losses, norm
         now = time.monotonic()
         run.trained_seconds += now - begun_at
@@ -113,7 +111,7 @@ def _log_step(log: Log, run: Run, step_losses: Losses, norm: float, per_epoch: i
         epoch=round(run.step / per_epoch, 3),
         mask_loss=float(step_losses.mask),
         category_loss=float(step_losses.category),
-        gradient_norm=norm,
+        gradient_norm=norm if math.isfinite(norm) else None,  # float16 overflowed, and the step was left out
         learning_rate=run.optimizer.param_groups[-1]["lr"],
         seconds=round(run.trained_seconds, 1),
     )
@@ -139,7 +137,7 @@ def _validate(run: Run, validation: CocoDataset | None, out: Path, log: Log, epo
 
 def parse_arguments() -> argparse.ArgumentParser:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m solov2.train",
         description="Train on a folder of your own labelled pictures (--data), or on COCO-format data.",
         epilog="The published schedules, and the mask AP on COCO val2017 that they should reach:\n" + published_ap(),

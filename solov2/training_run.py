@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from solov2.batches import Batch
-from solov2.config import PIXEL_MEAN, PIXEL_STD
 from solov2.errors import CheckpointError, SOLOv2Error
+from solov2.image import normalisation
 from solov2.losses import Losses, count_positives, losses
 from solov2.model import SOLOv2
 from solov2.processes import ALONE, Processes
@@ -79,12 +79,15 @@ def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tu
     gradients summed: the step is the same as that of one process with the whole batch, as long as all pictures have
     the same size. (Where they differ, each process pads its part to its own largest picture. The reference divides by
     each process's own positive cells, so that its steps depend on N.)
+
+    Raises:
+        SOLOv2Error: the loss or its gradient is no longer a number; the weights are as before the step.
     """
     device = run.model.device
     for group in run.optimizer.param_groups:
         group["lr"] = group["full_lr"] * rate
     pixels = batch.pixels.to(device, non_blocking=True).float()
-    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (PIXEL_MEAN, PIXEL_STD))
+    mean, std = normalisation(device)
     images = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext():
         outputs = run.network(images)
@@ -95,11 +98,18 @@ def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tu
     torch.autograd.backward(run.scaler.scale(part.total * run.processes.count))  # gradients are averaged over processes
     run.scaler.unscale_(run.optimizer)
     norm = float(nn.utils.clip_grad_norm_(run.model.parameters(), run.config.clip_norm))
+    whole = Losses(run.processes.total(part.mask.detach()), run.processes.total(part.category.detach()))
+    overflowed_in_float16 = run.scaler.is_enabled() and not math.isfinite(norm)  # the scaler leaves such a step out
+    if not math.isfinite(whole.total) or not (math.isfinite(norm) or overflowed_in_float16):
+        raise SOLOv2Error(
+            f"the loss stopped being a number at step {run.step}. Begin again with a lower --learning-rate and another "
+            "--out, or go on with --dtype float32"
+        )
     run.scaler.step(run.optimizer)
     run.scaler.update()
     run.step += 1
     update_average(run)
-    return Losses(run.processes.total(part.mask.detach()), run.processes.total(part.category.detach())), norm
+    return whole, norm
 
 
 @torch.no_grad()
@@ -155,11 +165,14 @@ def resume_run(run: Run, path: Path) -> None:
         CheckpointError: the file cannot be read, or belongs to a run with other settings or classes.
     """
     try:
-        state = torch.load(path, map_location=run.model.device, weights_only=True)
+        # not onto the device: AdamW's counters would stay there, and each be waited for at every step
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        saved = _plain(state["config"])
     except Exception as error:
         raise CheckpointError(f"{path} is damaged, or no saved run. Delete it to start afresh") from error
-    saved, wanted = _plain(state["config"]), _plain(asdict(run.config))
-    saved = wanted | saved  # settings that are younger than the file had no other value
+    wanted = _plain(asdict(run.config))
+    # Settings that are younger than the file had their defaults' effect.
+    saved = _plain(asdict(TrainConfig(variant=run.config.variant, epochs=run.config.epochs))) | saved
     different = [f"{key} {saved[key]} there, {wanted[key]} here" for key in wanted if saved[key] != wanted[key]]
     if tuple(state["class_names"]) != run.model.class_names:
         different.append(f"classes {state['class_names']} there, {list(run.model.class_names)} here")
@@ -168,7 +181,8 @@ def resume_run(run: Run, path: Path) -> None:
     run.model.load_state_dict(state["model"])
     run.averaged.load_state_dict(state["averaged"])
     run.optimizer.load_state_dict(state["optimizer"])
-    run.scaler.load_state_dict(state["scaler"])
+    if state["scaler"] and run.scaler.is_enabled():  # neither is there but with float16
+        run.scaler.load_state_dict(state["scaler"])
     run.step, run.best_ap, run.trained_seconds = state["step"], state["best_ap"], state["trained_seconds"]
 
 

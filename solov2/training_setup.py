@@ -12,6 +12,7 @@ from solov2.coco import CocoDataset
 from solov2.config import VARIANTS, find_variant
 from solov2.data_folder import read_data_folder
 from solov2.errors import SOLOv2Error
+from solov2.files import writing
 from solov2.initialise import load_backbone, load_initial_weights
 from solov2.model import SOLOv2
 from solov2.processes import Processes
@@ -37,6 +38,10 @@ def open_data(options: argparse.Namespace, processes: Processes) -> Data:
     """
     if bool(options.data) == bool(options.images) or bool(options.images) != bool(options.annotations):
         raise SOLOv2Error("name the pictures by --data FOLDER, or by --images DIR and --annotations JSON")
+    if options.data and (options.val_images or options.val_annotations):
+        raise SOLOv2Error("--data finds its validation pictures itself: leave out --val-images and --val-annotations")
+    if options.val_images and not options.val_annotations:
+        raise SOLOv2Error("--val-images needs --val-annotations JSON")
     images, annotations = options.images, options.annotations
     val_images, val_annotations = options.val_images or images, options.val_annotations
     if options.data:
@@ -58,8 +63,9 @@ def _convert(folder: Path, train: Path, validation: Path) -> None:
     read = read_data_folder(folder)
     print(f"{folder}: {read}", file=sys.stderr)
     _make_folder(train.parent)
-    train.write_text(json.dumps(read.train))
-    validation.write_text(json.dumps(read.validation))
+    for path, content in ((train, read.train), (validation, read.validation)):
+        with writing(path):
+            path.write_text(json.dumps(content))
 
 
 def choose_config(options: argparse.Namespace, pictures: int, processes: Processes) -> TrainConfig:
@@ -109,13 +115,13 @@ def start_run(
 
 
 def _make_folder(path: Path) -> None:
-    try:
+    with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SOLOv2Error(f"could not make the folder {path}: {error.strerror}") from error
 
 
 def _load_weights(options: argparse.Namespace, model: SOLOv2) -> None:
+    if options.init and options.backbone:
+        raise SOLOv2Error("--init and --backbone both say where to start from: give one of them")
     if options.init or (options.data and not options.backbone):
         name = options.init or model.variant.name
         load_initial_weights(model, weights_path(name) if name in VARIANTS else Path(name))

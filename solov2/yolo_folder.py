@@ -44,7 +44,7 @@ def _yaml_files(folder: Path) -> list[Path]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_bytes())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DatasetError(f"could not read {path}: {' '.join(str(error).split())}") from error
     return content if isinstance(content, dict) else {}
@@ -69,12 +69,19 @@ def _pictures(value: Any, root: Path, path: Path) -> list[Path]:
         if place.is_dir():
             pictures += find_pictures(place)
         elif place.is_file():
-            pictures += [root / line.strip() for line in place.read_text().splitlines() if line.strip()]
+            pictures += [root / line.strip() for line in _lines(place) if line.strip()]
         else:
             raise DatasetError(f"{path} names {part}, which is not in {root}")
     if not pictures:
         raise DatasetError(f"{path} names {value}, where there are no pictures")
     return pictures
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"could not read {path}: {error}") from error
 
 
 def _content(pictures: list[Path], names: list[str], folder: Path) -> Content:
@@ -104,7 +111,7 @@ def _polygons(path: Path, names: list[str], size: Size) -> list[tuple[int, list[
     if not path.is_file():
         return []
     polygons = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         try:
             values = [float(word) for word in line.split()]
         except ValueError:

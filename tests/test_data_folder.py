@@ -136,8 +136,9 @@ def test_a_broken_yaml_file_is_one_line(tmp_path: Path, yaml: str, message: str)
     assert "\n" not in str(raised.value)
 
 
-def test_a_labelme_folder_has_the_masks_of_all_shapes(tmp_path: Path) -> None:
-    png = cv2.imencode(".png", np.full((20, 30), 255, np.uint8))[1].tobytes()
+@pytest.mark.parametrize("inside", [1, 255])
+def test_a_labelme_folder_has_the_masks_of_all_shapes(tmp_path: Path, inside: int) -> None:
+    png = cv2.imencode(".png", np.full((20, 30), inside, np.uint8))[1].tobytes()  # LabelMe itself writes ones
     shapes = [
         SQUARE,
         polygon("bar", (60, 20), (90, 40), shape_type="rectangle"),
@@ -290,6 +291,21 @@ def test_a_broken_coco_entry_is_named(
     (tmp_path / "labels.json").write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=message):
         read_data_folder(tmp_path)
+
+
+def test_other_json_files_beside_a_coco_file_are_not_minded(tmp_path: Path) -> None:
+    write_coco(tmp_path / "set" / "images", tmp_path / "set" / "annotations" / "instances.json")
+    (tmp_path / "set" / "annotations" / "classes.json").write_text('["square", "bar"]')
+    (tmp_path / "set" / "__MACOSX").mkdir()
+    (tmp_path / "set" / "__MACOSX" / "._instances.json").write_bytes(b"\x00\x05\x16\x07\xff")
+    assert read_data_folder(tmp_path / "set").kind == "COCO"
+
+
+def test_files_that_windows_programs_write_are_read(tmp_path: Path) -> None:
+    write_coco(tmp_path / "coco" / "images", tmp_path / "coco" / "instances.json")
+    file = tmp_path / "coco" / "instances.json"
+    file.write_text("\ufeff" + file.read_text(), encoding="utf-8")
+    assert read_data_folder(tmp_path / "coco").kind == "COCO"
 
 
 def test_two_files_for_training_are_refused(tmp_path: Path) -> None:

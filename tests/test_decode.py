@@ -82,7 +82,7 @@ def test_points_nms_keeps_maxima_of_the_window_that_ends_at_a_cell() -> None:
 def test_fixed_shapes_give_the_same_instances(seed: int) -> None:
     outputs = random_outputs(seed)
     expected = decode(outputs, GEOMETRY)
-    actual = decode_on_device(outputs, GEOMETRY, DecodeConfig())
+    actual = decode_on_device([outputs], GEOMETRY, DecodeConfig())[0]
     assert len(expected) > 10
     assert_same(actual, expected)
     np.testing.assert_array_equal(actual.boxes, expected.boxes)
@@ -96,13 +96,13 @@ def test_decoding_wanted_labels_gives_those_of_all_instances(seed: int) -> None:
     expected = everything.select(np.isin(everything.labels, (0, 2)))
     assert 0 < len(expected) < len(everything)
     assert_same(decode(outputs, GEOMETRY, labels=(0, 2)), expected)
-    assert_same(decode_on_device(outputs, GEOMETRY, DecodeConfig(), (0, 2)), expected)
+    assert_same(decode_on_device([outputs], GEOMETRY, DecodeConfig(), (0, 2))[0], expected)
 
 
 def both_ways(
     outputs: HeadOutputs, config: DecodeConfig, labels: tuple[int, ...] | None = None
 ) -> tuple[Instances, Instances]:
-    return decode(outputs, GEOMETRY, config, labels), decode_on_device(outputs, GEOMETRY, config, labels)
+    return decode(outputs, GEOMETRY, config, labels), decode_on_device([outputs], GEOMETRY, config, labels)[0]
 
 
 def test_a_silent_network_finds_nothing() -> None:
@@ -214,7 +214,7 @@ def test_the_255_best_of_more_instances_are_painted() -> None:
         row, column = divmod(k, 17)  # the last column of blocks is padding
         speak(outputs, 0, (2 * row, 2 * column), 0, 0.95 - 0.001 * k, one_hot(18 * row + column, 288))
     config = DecodeConfig(max_instances=300)
-    on_host, on_device = decode(outputs, geometry, config), decode_on_device(outputs, geometry, config)
+    on_host, on_device = decode(outputs, geometry, config), decode_on_device([outputs], geometry, config)[0]
     assert len(on_host) == len(on_device) == 272
     assert sorted(np.unique(on_host.id_map)) == list(range(256))
     np.testing.assert_array_equal(on_device.id_map, on_host.id_map)

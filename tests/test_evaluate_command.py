@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from solov2.checkpoint import save_checkpoint
 from solov2.coco import CocoDataset, mask_code
 from solov2.config import VARIANTS
+from solov2.errors import DatasetError
 from solov2.evaluate import main, predictions, shared_classes
 from solov2.metrics import METRICS, coco_metrics
 from solov2.model import SOLOv2
@@ -151,6 +152,24 @@ def test_areas_boxes_and_ids_that_the_annotations_lack_are_filled_in(dataset: Co
         for key in ("id", "area", "bbox"):
             del annotation[key]
     assert coco_metrics(dataset, found) == complete
+
+
+def test_the_ids_of_a_file_that_counts_from_zero_or_repeats_itself_change_nothing(dataset: CocoDataset) -> None:
+    complete = coco_metrics(dataset, as_predictions(dataset))
+    found = as_predictions(dataset)
+    for ids in (range(len(dataset.annotations)), [7] * len(dataset.annotations), map(str, range(100))):
+        for annotation, annotation_id in zip(dataset.annotations, ids, strict=False):
+            annotation["id"] = annotation_id
+        assert coco_metrics(dataset, found) == complete
+    assert complete["AP"] == 1.0
+
+
+def test_a_picture_of_another_size_than_its_annotations_is_not_measured(
+    dataset: CocoDataset, eager_model: SOLOv2
+) -> None:
+    dataset.images[1]["width"] = 50
+    with pytest.raises(DatasetError, match=r"is 128x96, but .* says 50x96"):
+        predictions(eager_model, dataset)
 
 
 def test_finding_nothing_gives_zero(dataset: CocoDataset) -> None:

@@ -1,7 +1,7 @@
 """Training from the command line: it learns, survives being killed, and answers mistakes in one line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from solov2 import VARIANTS, SOLOv2, load_model
+from solov2 import VARIANTS, SOLOv2, load_model, training_run
 from solov2.backbone import Backbone
 from solov2.train import main
 from solov2.train_config import PRESETS, TrainConfig
@@ -197,13 +197,45 @@ def test_a_damaged_run_is_said_to_be_damaged(
         assert "last.pt" in one_line(capsys)
 
 
+def test_a_gradient_that_is_not_a_number_leaves_the_weights_as_they_were(
+    folder: Path, train: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = []
+
+    def clip(parameters: Iterable[torch.Tensor], most: float) -> torch.Tensor:
+        models.append([parameter.detach().clone() for parameter in parameters])
+        return torch.tensor(float("nan") if len(models) == 3 else 1.0)
+
+    monkeypatch.setattr(training_run.nn.utils, "clip_grad_norm_", clip)
+    assert train("--epochs", 1, "--batch-size", 1) == 2
+    assert "stopped being a number at step 2." in capsys.readouterr().err
+    assert len(models) == 3
+    assert not (folder / "run" / "best.safetensors").exists()
+
+
+def test_a_run_from_before_a_setting_was_there_goes_on_with_that_settings_default(
+    folder: Path, train: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--epochs", 1) == 0
+    state = torch.load(folder / "run" / "last.pt", weights_only=True)
+    del state["config"]["ema_decay"]
+    torch.save(state, folder / "run" / "last.pt")
+    capsys.readouterr()
+    assert train("--epochs", 1) == 2
+    assert "ema_decay 0.0 there, 0.5 here" in one_line(capsys)
+    del state["config"]
+    torch.save(state, folder / "run" / "last.pt")
+    assert train("--epochs", 1) == 2
+    assert "no saved run" in one_line(capsys)
+
+
 def test_a_loss_that_is_not_a_number_ends_the_run_before_it_is_saved(
     folder: Path, train: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train("--learning-rate", 1e30) == 2
     *_, last = capsys.readouterr().err.splitlines()
     assert last.startswith("error: the loss stopped being a number ")
-    assert "Lower --learning-rate" in last
+    assert "lower --learning-rate" in last
     assert not (folder / "run" / "best.safetensors").exists()
 
 
@@ -224,8 +256,9 @@ def test_a_loss_that_is_not_a_number_ends_the_run_before_it_is_saved(
         (["--device", "gpu"], "unknown device 'gpu'"),
         (["--dtype", "half"], "unknown dtype 'half'"),
         (["--backbone", "gone.pth"], "gone.pth"),
-        (["--init", "gone.pth"], "gone.pth"),
         (["--out", "/proc/run"], "/proc/run"),
+        (["--val-images", "there"], "--val-images needs --val-annotations"),
+        (["--init", "nano"], "--init and --backbone both"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(
