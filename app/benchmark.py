@@ -16,8 +16,10 @@ import torch
 
 from app.errors import AppError, SourceError
 from app.frames import ControlPanel, Frame
+from app.options import count
 from app.renderer import Renderer
 from app.segmenter import Segmenter
+from app.sinks.writable import check_writable, writing
 from app.sources import find_source
 from app.stats import StreamStats
 from solov2 import SOLOv2, SOLOv2Error, load_model
@@ -47,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     add("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
-    add("--frames", type=int, default=100, help=f"how many to time, after {WARM_UP_FRAMES} to warm up (%(default)s)")
+    add("--frames", type=count, default=100, help=f"how many to time, after {WARM_UP_FRAMES} to warm up (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
     add_debug_flag(parser)
     return parser
@@ -55,6 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def benchmark(options: argparse.Namespace) -> int:
     """Do what the options say; return the exit code."""
+    if options.json:
+        check_writable(options.json)
     device = find_device(options.device)
     dtype = find_dtype(options.dtype, device)
     if options.untrained:
@@ -71,7 +75,8 @@ def benchmark(options: argparse.Namespace) -> int:
     figures = time_steps(model, frames)
     print_table(figures, model, frames[0])
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        with writing(options.json):
+            options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 

@@ -119,11 +119,6 @@ class Channel(Generic[T]):
             self._ending = Cancelled()
             self._changed.notify_all()
 
-    def wait_cancelled(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for `cancel`; return whether it came."""
-        with self._changed:
-            return self._changed.wait_for(lambda: isinstance(self._ending, Cancelled), timeout)
-
     def _end(self, ending: BaseException) -> None:
         with self._changed:
             self._ending = self._ending or ending

@@ -153,6 +153,11 @@ class Engine:
             "recording_problem": recording.problem if recording is not None else "",
         }
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the model of the stream knows; empty as long as none is loaded."""
+        return self._run.class_names if self._run is not None and self.is_running else ()
+
     def steering(self) -> dict[str, Any]:
         """Return what visitors set while the stream runs, ready for JSON."""
         steered = asdict(self.panel.current)
@@ -162,6 +167,7 @@ class Engine:
             "classes": sorted(steered["classes"] or ()),
             "model": current.choice.model if current is not None else None,
             "device": current.choice.device if current is not None else None,
+            "class_names": self.class_names,
         }
 
     def snapshot_png(self) -> bytes | None:
@@ -172,8 +178,8 @@ class Engine:
         picture = current.redraw(current.sink.result)
         return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
-    def start_recording(self, path: Path) -> None:
-        """Record what is streamed into `path`.
+    def start_recording(self, path: Path) -> bool:
+        """Record what is streamed into `path`, unless it is being recorded already; return whether it has begun.
 
         Raises:
             SinkError: nothing is streamed, or no file can be written there.
@@ -181,7 +187,7 @@ class Engine:
         current = self._run
         if current is None or current.recording is None or current.state != "running":
             raise SinkError("nothing is streamed that could be recorded: start a stream first")
-        current.recording.start(path)
+        return current.recording.start(path)
 
     def stop_recording(self) -> None:
         """End the recording and finish its file."""
@@ -213,6 +219,8 @@ class Engine:
             return
         begun.message = f"Opening {choice.name}"
         begun.class_names = tuple(model.class_names)
+        if panel.current.classes is not None:  # of another model, perhaps
+            panel.update(classes=(panel.current.classes & set(model.class_names)) or None)
         source = choice.open_source()
         begun.source = source if source.is_live else PacedSource(source)
         renderer = Renderer(model.class_names)

@@ -1,9 +1,11 @@
 """Work on items in several threads, with the results in the order of the items."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from app.channel import Channel
+from app.pipeline import ending, start
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -12,11 +14,11 @@ Done = TypeVar("Done")
 def in_order(
     work: Callable[[Item], Done], items: Iterable[Item], workers: int, begin: Callable[[], object] | None = None
 ) -> Iterator[Done]:
-    """Yield `work(item)` of each item, in order; no more than `workers` items are taken before they are asked for.
+    """Yield `work(item)` of each item, in order and as soon as it is done.
 
     Args:
         work: called in the threads.
-        items: read in the caller's thread.
+        items: read in a thread of its own, at most `workers` + 1 ahead of what was yielded.
         workers: how many threads.
         begin: called first in each of them.
 
@@ -24,22 +26,21 @@ def in_order(
         Exception: what `work` raised for the item whose turn it is, or what `items` raised, after the results of all
             items before that.
     """
-    waiting: deque[Future[Done]] = deque()
-    source, failure, is_open = iter(items), None, True
+    begun: Channel[Future[Done]] = Channel(workers)
     with ThreadPoolExecutor(workers, "in-order", begin) as pool:
+        feeder = start("in-order items", _feed, pool, work, items, begun)
         try:
-            while is_open or waiting:
-                try:
-                    if is_open:
-                        waiting.append(pool.submit(work, next(source)))
-                except StopIteration:
-                    is_open = False
-                except Exception as error:  # its turn comes after those that wait
-                    failure, is_open = error, False
-                if waiting and (len(waiting) > workers or not is_open):
-                    yield waiting.popleft().result()
+            for future in begun:
+                yield future.result()
         finally:
-            for future in waiting:
-                future.cancel()
-    if failure is not None:
-        raise failure
+            begun.cancel()
+            feeder.join()
+            pool.shutdown(cancel_futures=True)
+
+
+def _feed(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Done], items: Iterable[Item], begun: Channel[Future[Done]]
+) -> None:
+    with ending(begun):
+        for item in items:
+            begun.put(pool.submit(work, item))

@@ -23,6 +23,7 @@ class Models:
         self.names = names
         self._loaded: OrderedDict[tuple[str, str], SOLOv2] = OrderedDict()
         self._lock = threading.Lock()
+        self._loading: dict[tuple[str, str], threading.Lock] = {}
 
     def get(self, name: str, device: str = "auto") -> SOLOv2:
         """Return the model called `name` on `device`, warmed up; whoever asks while it is being loaded waits.
@@ -33,14 +34,18 @@ class Models:
         place = find_device(device)
         key = (name, str(place))
         with self._lock:
-            if key not in self._loaded:
+            loading = self._loading.setdefault(key, threading.Lock())
+        with loading:  # the others stay at hand meanwhile: loading may include minutes of download
+            model = self._loaded.get(key)
+            if model is None:
                 model = load_model(name, device=place, dtype=fastest_dtype(place))
                 Segmenter(model, ControlPanel()).warm_up()
-                self._loaded[key] = model
+        with self._lock:
+            self._loaded[key] = model
             self._loaded.move_to_end(key)
             while len(self._loaded) > MOST_LOADED:
                 self._loaded.popitem(last=False)
-            return self._loaded[key]
+        return model
 
     def clear(self) -> None:
         """Let go of all of them."""

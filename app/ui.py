@@ -24,6 +24,7 @@ from app.errors import AppError
 from app.page.build import build_blocks, build_site, launch_options
 from app.page.options import build_parser
 from app.page.site import Site
+from app.sinks.writable import writing
 from solov2 import SOLOv2Error
 from solov2.cli import run_command
 
@@ -47,6 +48,8 @@ def serve(options: argparse.Namespace) -> int:
     own_folder = None if FOLDER_VARIABLE in os.environ else tempfile.mkdtemp(prefix="solov2-page-")
     folder = os.environ.setdefault(FOLDER_VARIABLE, own_folder or "")
     try:
+        with writing(Path(folder)):
+            Path(folder).mkdir(parents=True, exist_ok=True)
         arguments = launch_options(options)
         previous = site
         site = previous if isinstance(previous, Site) else build_site(options, Path(folder))

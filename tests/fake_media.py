@@ -28,8 +28,9 @@ def write_video(
     pts_ms: list[int] | None = None,
     rotation: float | None = None,
     options: dict[str, str] | None = None,
+    container_format: str | None = None,
 ) -> Path:
-    with av.open(str(path), "w", options=options or {}) as container:
+    with av.open(str(path), "w", container_format, options=options or {}) as container:
         stream = container.add_stream("libx264", rate=25, options={"g": "5", "qp": "10"})
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p"

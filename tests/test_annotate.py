@@ -276,6 +276,14 @@ def test_what_is_done_is_not_done_again(clip: Path, tmp_path: Path, capsys: pyte
     assert summary["formats"] == {"coco": "coco.json"}
 
 
+def test_a_format_that_was_deleted_is_made_again(clip: Path, tmp_path: Path) -> None:
+    annotated(tmp_path / "out", clip, "--format", "coco,yolo")
+    first = (tmp_path / "out/clip/coco.json").read_bytes()
+    (tmp_path / "out/clip/coco.json").unlink()
+    assert annotated(tmp_path / "out", clip, "--format", "coco,yolo") == 0
+    assert (tmp_path / "out/clip/coco.json").read_bytes() == first
+
+
 def test_pictures_of_a_folder_are_one_input_and_named_in_their_lines(tmp_path: Path) -> None:
     (tmp_path / "shots").mkdir()
     for name, hw in (("1.png", (48, 64)), ("2.png", (50, 70)), ("10.png", (48, 64))):

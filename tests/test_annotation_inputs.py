@@ -1,5 +1,7 @@
 """From names to inputs: what is found, in which order, under which name."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,48 @@ def test_globs_find_videos_at_any_depth_and_never_the_outputs(folder: Path) -> N
 def test_pictures_of_one_folder_are_one_sequence_however_they_are_named(folder: Path, names: list[str]) -> None:
     (sequence,) = find_inputs(names, Path("out"))
     assert (sequence.name, pictures(sequence)) == ("shots", ["1.png", "2.png", "10.png"])
+
+
+def test_a_file_that_is_named_but_lies_among_the_outputs_is_not_passed_over(folder: Path) -> None:
+    with pytest.raises(SourceError, match=r"b\.mp4 lies in --out \."):
+        find_inputs(["b.mp4"], Path("."))
+    with pytest.raises(SourceError, match=r"more/b\.mp4 lies in --out more"):
+        find_inputs(["a.mkv", "more/b.mp4"], Path("more"))
+
+
+def test_files_called_like_other_sources_are_files(folder: Path) -> None:
+    write_video(folder / "demo", [grey(100)] * 3, options={}, container_format="mp4")
+    (one,) = find_inputs(["./demo"], Path("out"))
+    assert not one.is_demo
+    assert sum(1 for _ in one.open()) == 3
+    (clip,) = find_inputs(["demo"], Path("out"))
+    assert clip.is_demo
+
+
+def test_a_name_that_no_program_can_write_down_is_told(folder: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (folder / name).touch()
+    with pytest.raises(SourceError, match="the name is not valid Unicode") as caught:
+        find_inputs(["*.jpg"], Path("out"))
+    str(caught.value).encode()
+
+
+def test_any_digits_may_stand_in_a_pictures_name(folder: Path) -> None:
+    (folder / "odd").mkdir()
+    for name in ("①01.png", "²5.png", "10.png", "9.png"):
+        (folder / "odd" / name).touch()
+    (sequence,) = find_inputs(["odd"], Path("out"))
+    assert pictures(sequence) == ["9.png", "10.png", "²5.png", "①01.png"]
+
+
+def test_many_pictures_are_found_in_no_time(folder: Path) -> None:
+    (folder / "many").mkdir()
+    for number in range(5000):
+        (folder / "many" / f"{number}.jpg").touch()
+    began = time.process_time()
+    (sequence,) = find_inputs(["many"], Path("out"))
+    assert len(sequence.pictures) == 5000
+    assert time.process_time() - began < 2
 
 
 def test_a_picture_alone_is_called_by_its_own_name(folder: Path) -> None:

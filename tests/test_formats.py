@@ -21,7 +21,7 @@ from app.formats import FORMATS, NEED_TRACK_IDS
 from app.formats.__main__ import main
 from app.formats.records import InstancesFile
 from solov2.data_folder import READERS
-from tests.fake_media import grey, write_video
+from tests.fake_media import grey, write_picture, write_video
 from tests.fake_recording import CLASSES, HW, box, line, masks, record, recording, write_recording
 
 Masks = dict[int, list[np.ndarray]]
@@ -385,6 +385,27 @@ def test_a_mistake_on_the_command_line_is_one_line(
     told = capsys.readouterr().err
     assert told.startswith(message)
     assert told.count("\n") == 1
+
+
+def test_pictures_of_a_folder_are_found_by_their_names(tmp_path: Path) -> None:
+    shots = tmp_path / "shots"
+    shots.mkdir()
+    for value, name in ((30, "a.png"), (60, "b.png"), (90, "c.png")):
+        write_picture(shots / name, grey(value, HW))
+    lines = [line(0, [], file_name="a.png"), line(1, [], file_name="c.png")]  # b was not annotated
+    instances = write_recording(tmp_path / "a.jsonl", lines)
+    assert main([str(instances), "--format", "coco", "--pictures", str(shots)]) == 0
+    means = {path.name: cv2.imread(str(path)).mean() for path in (tmp_path / "images").iterdir()}
+    assert means == {"a.png": 30, "c.png": 90}
+    (shots / "c.png").unlink()
+    assert main([str(instances), "--format", "coco", "--pictures", str(shots), "--out", str(tmp_path / "out")]) == 2
+
+
+@pytest.mark.parametrize("name", ["yolo", "labelme", "masks"])
+def test_two_pictures_never_share_a_file(name: str, tmp_path: Path) -> None:
+    lines = [line(0, [], file_name="a.jpg"), line(1, [], file_name="a.png")]
+    with pytest.raises(SinkError, match=r"two pictures would both have a.*, a\.png is one of them: rename it"):
+        FORMATS[name](write_recording(tmp_path / "a.jsonl", lines), tmp_path)
 
 
 def test_pictures_of_another_source_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

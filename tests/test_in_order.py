@@ -32,6 +32,20 @@ def test_as_many_are_at_work_at_once_as_there_are_workers_and_each_begins_once()
     assert len(set(begun)) == len(begun) == 3
 
 
+def test_a_result_does_not_wait_for_items_that_have_not_come() -> None:
+    go_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        assert go_on.wait(20)
+        yield 2
+
+    results = in_order(lambda number: number, items(), 3)
+    assert next(results) == 1  # the second is still to come
+    go_on.set()
+    assert list(results) == [2]
+
+
 def test_it_runs_no_further_ahead_than_there_are_workers() -> None:
     taken: list[int] = []
 
@@ -42,7 +56,7 @@ def test_it_runs_no_further_ahead_than_there_are_workers() -> None:
 
     results = in_order(lambda number: number, items(), 4)
     assert [next(results) for _ in range(20)] == list(range(20))
-    assert len(taken) <= 20 + 4
+    assert len(taken) <= 20 + 4 + 1
     results.close()  # type: ignore[attr-defined]
     assert workers_left() == []
 

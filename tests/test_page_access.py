@@ -50,6 +50,15 @@ def test_an_address_may_be_reached_if_its_host_fits_a_pattern() -> None:
     access = Access(addresses=("10.0.0.*", "Camera.local"))
     for address in ("rtsp://user:word@10.0.0.7:554/live", " http://CAMERA.local/video "):
         assert access.check_address(address) == address.strip()
+    for address in ("http://10.0.0.x.evil.example/", "http://10.0.0.com/", "http://10.0.0.7.8/"):
+        with pytest.raises(SourceError, match="may not reach"):
+            access.check_address(address)
+    own = Access(addresses=("*.example.org", "fd00::*"))
+    assert own.check_address("http://cam1.example.org/x")
+    assert own.check_address("rtsp://[fd00::1]/x")
+    for address in ("http://example.org/", "http://a.b.example.org/", "http://cam1.example.org.evil.example/"):
+        with pytest.raises(SourceError, match="may not reach"):
+            own.check_address(address)
     anywhere = Access(addresses=("*",))
     assert anywhere.check_address("rtsp://anywhere/x") == "rtsp://anywhere/x"
     assert anywhere.reaches_all_addresses

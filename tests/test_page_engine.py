@@ -183,6 +183,20 @@ def test_fifty_starts_and_stops_leave_no_thread_and_no_camera(engine: Engine) ->
     assert (Camera.open_count, Camera.most_open) == (0, 1)
 
 
+def test_classes_of_another_model_do_not_outlive_it(engine: Engine) -> None:
+    engine.panel.update(classes=frozenset({"dog", "cat"}))
+    engine.start(camera())
+    wait_until(lambda: has_shown(engine))
+    assert engine.panel.current.classes == {"cat"}
+    assert engine.steering()["class_names"] == ("person", "cat")
+    engine.stop()
+    assert engine.steering()["class_names"] == ()
+    engine.panel.update(classes=frozenset({"dog"}))
+    engine.start(camera())
+    wait_until(lambda: has_shown(engine))
+    assert engine.panel.current.classes is None
+
+
 def test_a_recording_starts_and_stops_within_a_stream(engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "recording.mp4"
     with pytest.raises(SinkError, match="start a stream first"):
@@ -192,6 +206,7 @@ def test_a_recording_starts_and_stops_within_a_stream(engine: Engine, tmp_path: 
     engine.start_recording(path)
     wait_until(lambda: engine.status()["recorded_frames"] >= 5)
     assert engine.status()["recording"]
+    assert not engine.start_recording(tmp_path / "another.mp4")
     engine.stop_recording()
     assert not engine.status()["recording"]
     assert state(engine) == "running"

@@ -76,6 +76,14 @@ def test_a_repeated_file_goes_on_at_its_own_pace(tmp_path: Path) -> None:
     assert abs(int(frames[5].image.mean()) - int(frames[1].image.mean())) <= 2
 
 
+def test_a_clock_that_begins_late_does_not_hold_up_the_rounds(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "recorded.mkv", [grey(20 * i) for i in range(4)], [90_000 + 40 * i for i in range(4)])
+    source = RepeatedSource(lambda: open_source(str(path)))
+    seconds = [frame.pts_seconds for frame in islice(source, 11)]
+    source.close()
+    assert seconds == pytest.approx([90 + 0.04 * i for i in range(11)], abs=0.005)
+
+
 def test_closing_a_repeated_source_ends_it() -> None:
     source = RepeatedSource(DemoSource)
     frames = iter(source)

@@ -142,7 +142,7 @@ def test_the_browsers_camera_goes_up_and_comes_back_segmented(visit: Callable[..
     assert source is not None
     assert source.is_live
     page.get_by_role("button", name="Stop", exact=True).click()
-    page.wait_for_function("window.solov2.status.camera === null")
+    page.wait_for_function("window.solov2.status.camera === false")
     page.context.close()
 
 

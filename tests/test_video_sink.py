@@ -1,4 +1,6 @@
+import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from app.sinks import encoder, mp4
 from app.sinks.encoder import NVENC, X264, Encoder, find_encoder, works
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.video import VideoSink
+from app.sources import open_source
 from tests.fake_instances import result_of
 from tests.fake_media import grey
 
@@ -323,3 +326,24 @@ def test_where_nvidias_encoder_does_not_work_x264_takes_over(tmp_path: Path, mon
     assert sink.encoder == X264
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert [picture.width for picture in container.decode(video=0)] == [64]
+
+
+def test_boxes_of_more_than_four_gigabytes_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "long.mp4"
+    size = 5 << 30
+    with path.open("wb") as file:
+        for name in (b"ftyp", b"moov"):
+            file.write(struct.pack(">I4s", 8, name))
+        file.write(struct.pack(">I4sQ", 1, b"mdat", size))
+        file.truncate(16 + size)  # takes no room on the disk
+    assert mp4._whole_boxes(path) == [(b"ftyp", 8), (b"moov", 16), (b"mdat", 16 + size)]
+    os.truncate(path, 15 + size)
+    assert [name for name, _ in mp4._whole_boxes(path)] == [b"ftyp", b"moov"]
+
+
+def test_a_colon_in_a_name_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = VideoSink(Path("10:30.mp4"))
+    sink.write(result_of(grey(90, (48, 64))), grey(90, (48, 64)))
+    sink.close()
+    assert sum(1 for _ in open_source("10:30.mp4")) == 1

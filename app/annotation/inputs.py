@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from app.errors import SourceError
 from app.sources import open_source, redact
 from app.sources.address import scheme_of
-from app.sources.pictures import PICTURE_SUFFIXES, PictureSource, natural_order
+from app.sources.pictures import PICTURE_SUFFIXES, PictureSource, files_in, natural_order
 
 if TYPE_CHECKING:
     from app.annotation.recording import FileSource
@@ -35,16 +35,13 @@ class Input:
         path: of the video, of the folder of the pictures, or of the only picture: what a user is told.
         pictures: the files of a sequence in order; empty for a video.
         name: of the folder for its outputs, unlike every other's.
+        is_demo: whether it is the built-in clip, and not a file.
     """
 
     path: Path
     pictures: tuple[Path, ...] = ()
     name: str = ""
-
-    @property
-    def is_demo(self) -> bool:
-        """Whether it is the built-in clip."""
-        return str(self.path) == DEMO
+    is_demo: bool = False
 
     @property
     def title(self) -> str:
@@ -59,7 +56,7 @@ class Input:
         """
         if self.pictures:
             return PictureSource(str(self.path), list(self.pictures))
-        return open_source(str(self.path), uses_gpu)  # type: ignore[return-value]  # a path never is a live source
+        return open_source(DEMO if self.is_demo else os.path.join(self.path.parent, self.path.name), uses_gpu)  # type: ignore[return-value]  # a path never is a live source
 
     def file_name(self, index: int) -> str | None:
         """The name of the picture with this index; None for a video."""
@@ -95,21 +92,35 @@ def find_inputs(names: Iterable[str], outputs: Path, listing: Iterable[str] | No
     Raises:
         SourceError: a name stands for nothing.
     """
-    found: dict[str, Input] = {}
+    found: dict[str, tuple[Path, dict[Path, None]]] = {}
     own = outputs.resolve()
     for name in _with_lists(names, listing):
         for path in _files(name):
+            if name != DEMO:
+                _check_name(path)
             if own in path.resolve().parents:
+                if path == Path(name):
+                    raise SourceError(f"{name} lies in --out {outputs}, where only outputs are: choose another --out")
                 continue
             is_picture = path.suffix.lower() in PICTURE_SUFFIXES
             place = path.parent if is_picture else path
-            before = found.get(os.path.abspath(place), Input(place))
-            pictures = (*before.pictures, path) if is_picture and path not in before.pictures else before.pictures
-            found[os.path.abspath(place)] = replace(before, pictures=pictures)
+            _, pictures = found.setdefault(DEMO if name == DEMO else os.path.abspath(place), (place, {}))
+            if is_picture:
+                pictures[path] = None
     if not found:
         raise SourceError("no input: name videos, pictures, folders or globs of them, a .txt file with names, or -")
-    inputs = [replace(one, path=one.pictures[0]) if len(one.pictures) == 1 else one for one in found.values()]
+    inputs = [
+        Input(next(iter(pictures)) if len(pictures) == 1 else place, tuple(pictures), is_demo=key == DEMO)
+        for key, (place, pictures) in found.items()
+    ]
     return [replace(one, name=name) for one, name in zip(inputs, _unique_names(inputs), strict=True)]
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise SourceError(f"{str(path)!a}: the name is not valid Unicode. Rename the file") from None
 
 
 def _with_lists(names: Iterable[str], listing: Iterable[str] | None) -> Iterator[str]:
@@ -145,7 +156,7 @@ def _files(name: str) -> list[Path]:
     if name == DEMO or os.path.isfile(path):
         return [path]
     if os.path.isdir(path):
-        return _known(path.iterdir()) or _nothing(f"no video and no picture in the folder {name}")
+        return _known(files_in(path)) or _nothing(f"no video and no picture in the folder {name}")
     if _NUMBERED.search(path.name):
         return _numbered(path) or _nothing(f"no pictures are called {name}")
     if glob.has_magic(name):

@@ -112,7 +112,8 @@ class Job:
         if not recording.is_whole():
             recording.finish()
         if needs_video and outcome.frames:
-            (folder / PARTIAL_VIDEO_NAME).replace(folder / VIDEO_NAME)
+            with writing(folder / VIDEO_NAME):
+                (folder / PARTIAL_VIDEO_NAME).replace(folder / VIDEO_NAME)
 
     def _record(
         self, one: Input, source: FileSource, recording: Recording, outcome: Outcome, sinks: list[Sink]
@@ -138,6 +139,8 @@ class Job:
         finally:
             outcome.new_frames, new_instances = (lines.frames, lines.instances) if lines else (0, 0)
             outcome.frames, outcome.instances = done.frames + outcome.new_frames, done.instances + new_instances
+            if outcome.new_frames:
+                outcome.formats = {}  # of fewer frames
 
     def _recorder(self, recording: Recording, source: FileSource, done: Progress, draws: bool) -> Recorder:
         tracker = Tracker() if self.settings.track else None
@@ -187,7 +190,7 @@ class Job:
     def _convert(self, folder: Path, outcome: Outcome) -> None:
         """Make the formats that are wanted and not there yet."""
         for name in self.wanted.formats:
-            if name not in outcome.formats:
+            if name not in outcome.formats or not (folder / outcome.formats[name]).exists():
                 outcome.formats[name] = FORMATS[name](Recording(folder).whole, folder).name
                 outcome.save(folder)
         outcome.is_done = True

@@ -172,14 +172,16 @@ class Recording:
                 if reached.frames % multiple == 0:
                     kept_end, progress = end, reached
         if not self.is_whole():
-            os.truncate(self.partial, kept_end)
+            with writing(self.partial):
+                os.truncate(self.partial, kept_end)
         return progress
 
     def finish(self) -> None:
         """Give the whole file its name, once it is safely on the disk."""
-        with self.partial.open("rb+") as file, writing(self.partial):
+        with writing(self.partial), self.partial.open("rb+") as file:
             os.fsync(file.fileno())
-        self.partial.replace(self.whole)
+        with writing(self.whole):
+            self.partial.replace(self.whole)
 
 
 @dataclass(frozen=True, slots=True)

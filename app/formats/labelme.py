@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.formats.coco import to_json
 from app.formats.records import FrameRecord, InstanceRecord, InstancesFile
-from app.formats.whole import whole_folder
+from app.formats.whole import not_taken, whole_folder
 
 
 def write_labelme(instances: Path, folder: Path) -> Path:
@@ -32,8 +32,7 @@ def write_labelme(instances: Path, folder: Path) -> Path:
     path = folder / "labelme"
     with whole_folder(path) as partial:
         for frame in recording:
-            file = partial / f"{frame.stem}.json"
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file = not_taken(partial / f"{frame.stem}.json", frame.picture)
             file.write_text(to_json(_content(frame)) + "\n", encoding="utf-8")
     return path
 

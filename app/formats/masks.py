@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from app.formats.records import FrameRecord, InstanceRecord, InstancesFile
-from app.formats.whole import whole_folder
+from app.formats.whole import not_taken, whole_folder
 
 
 def write_masks(instances: Path, folder: Path) -> Path:
@@ -30,7 +30,7 @@ def write_masks(instances: Path, folder: Path) -> Path:
     path = folder / "masks"
     with whole_folder(path) as partial:
         for frame in recording:
-            _write_frame(frame, partial / frame.stem)
+            _write_frame(frame, not_taken(partial / frame.stem, frame.picture))
     return path
 
 

@@ -4,20 +4,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from app.errors import SinkError
-from app.formats.records import InstancesFile
+from app.formats.records import FrameRecord, InstancesFile
 from app.formats.whole import whole_folder
 from app.frames import Frame
+from app.sources.pictures import PictureSource, read_picture
 
 
-def write_pictures(instances: Path, folder: Path, frames: Iterable[Frame]) -> Path:
+def write_pictures(instances: Path, folder: Path, source: Iterable[Frame]) -> Path:
     """Write `images/frame_000000.jpg` and so on into `folder`, for the frames in `instances`.
 
     Args:
         instances: an `instances.jsonl`.
         folder: made if it is missing.
-        frames: of the source that was annotated, from its beginning.
+        source: what was annotated, from its beginning; of pictures those are taken that have the names in `instances`.
 
     Returns:
         The folder that was written.
@@ -29,10 +32,13 @@ def write_pictures(instances: Path, folder: Path, frames: Iterable[Frame]) -> Pa
     path = folder / "images"
     records = iter(InstancesFile(instances))
     with whole_folder(path) as partial:
+        if isinstance(source, PictureSource):
+            _write_by_name(records, partial, source)
+            return path
         wanted = next(records, None)
-        for frame in frames:
+        for frame in source:
             if wanted is not None and frame.index == wanted.frame:
-                _write(partial / wanted.picture, frame)
+                _write(partial / wanted.picture, frame.image)
                 wanted = next(records, None)
             if wanted is None:
                 return path
@@ -41,9 +47,19 @@ def write_pictures(instances: Path, folder: Path, frames: Iterable[Frame]) -> Pa
     return path
 
 
-def _write(path: Path, frame: Frame) -> None:
+def _write_by_name(records: Iterable[FrameRecord], folder: Path, source: PictureSource) -> None:
+    path_of = {path.name: path for path in source.paths}
+    for record in records:
+        path = path_of.get(record.picture)
+        image = read_picture(path) if path is not None else None
+        if image is None:
+            raise SinkError(f"{source.source_id} holds no picture {record.picture} that can be read: wrong source?")
+        _write(folder / record.picture, image)
+
+
+def _write(path: Path, image: npt.NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     try:
         _, data = cv2.imencode(path.suffix, bgr)
     except cv2.error as error:

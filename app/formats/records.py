@@ -123,7 +123,7 @@ class InstancesFile:
                 yield self._parsed(number, line, self._frame)
 
     def offsets(self) -> Iterator[tuple[int, FrameRecord]]:
-        """Yield the frames, each with the place of its line in the file, at which `frame_at` finds it again."""
+        """Yield the frames, each with the place of its line in the file, at which `frames_at` finds it again."""
         with self._open() as file:
             offset, number = len(file.readline()), 2
             while line := file.readline():

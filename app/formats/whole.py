@@ -44,6 +44,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
         _remove(before)
 
 
+def not_taken(path: Path, picture: str) -> Path:
+    """Return `path`, whose folder is made.
+
+    Raises:
+        SinkError: it is there already, from another picture than `picture`.
+    """
+    if path.exists():
+        raise SinkError(f"two pictures would both have {path.name}, {picture} is one of them: rename it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 @contextmanager
 def _replacing(path: Path, partial: Path) -> Iterator[None]:
     try:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import yaml
 
 from app.formats.records import FrameRecord, Header, InstanceRecord, InstancesFile
-from app.formats.whole import whole_file, whole_folder
+from app.formats.whole import not_taken, whole_file, whole_folder
 
 IntArray = npt.NDArray[np.int32]
 
@@ -48,8 +48,7 @@ def write_yolo(instances: Path, folder: Path) -> Path:
     recording = InstancesFile(instances)
     with whole_folder(folder / "labels") as partial:
         for frame in recording:
-            file = partial / f"{frame.stem}.txt"
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file = not_taken(partial / f"{frame.stem}.txt", frame.picture)
             file.write_text("".join(_line(instance, frame) for instance in frame.instances), encoding="ascii")
     path = folder / "data.yaml"
     with whole_file(path) as description:

@@ -1,7 +1,9 @@
 """What visitors of the page may reach: the operator says which folders, addresses and cameras."""
 
 import fnmatch
+import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,7 +24,8 @@ class Access:
 
     Attributes:
         folders: only files in these, at any depth, after links are followed.
-        addresses: only hosts that fit one of these patterns, such as `192.168.1.*`; `*` fits all.
+        addresses: only hosts that fit one of these patterns, such as `192.168.1.*` or `*.example.org`, in which a `*`
+            stands for one part between dots; `*` alone fits all.
         cameras: whether the cameras of the machine may be opened.
     """
 
@@ -73,7 +76,7 @@ class Access:
         if scheme not in STREAM_SCHEMES or not host:
             shown = redact(address) or "nothing"
             raise SourceError(f"an address looks like rtsp://host/path or http://host/path, got {shown}")
-        if not any(fnmatch.fnmatchcase(host, pattern.lower()) for pattern in self.addresses):
+        if not any(fits(host, pattern.lower()) for pattern in self.addresses):
             raise SourceError(f"this page may not reach {host}: its operator allows it with --allow-address {host}")
         return address
 
@@ -88,3 +91,22 @@ class Access:
         if not text.isdecimal():
             raise SourceError(f"a camera is a number such as 0, got {text or 'nothing'}")
         return text
+
+
+def fits(host: str, pattern: str) -> bool:
+    """Whether a pattern of `Access.addresses` fits a host; one of numbers fits addresses alone, and no name."""
+    if pattern == "*":
+        return True
+    parts, wanted = host.split("."), pattern.split(".")
+    if len(parts) != len(wanted) or not all(map(fnmatch.fnmatchcase, parts, wanted)):
+        return False
+    return is_ip_address(host) or (":" not in pattern and re.search("[a-z]", pattern) is not None)
+
+
+def is_ip_address(host: str) -> bool:
+    """Whether a host is named by its number."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.engine import Engine
 from app.page.about import about_tab
 from app.page.live import live_tab
-from app.page.options import access_of, login_of, models_of
+from app.page.options import access_of, is_loopback, login_of, models_of
 from app.page.picture import picture_tab
 from app.page.routes import page_routes
 from app.page.site import BLOCKS_ATTRIBUTE, Site
@@ -86,5 +88,18 @@ def launch_options(options: argparse.Namespace) -> dict[str, Any]:
         "footer_links": [],
         "run_history": False,
         "ssr_mode": False,
-        "app_kwargs": {"routes": page_routes()},
+        "app_kwargs": {"routes": page_routes(), "middleware": host_check(options)},
     }
+
+
+def host_check(options: argparse.Namespace) -> list[Middleware]:
+    """Return what refuses requests under a foreign name, where only this machine is to reach the page.
+
+    Any web site could otherwise have its own name resolved to this machine, and its visitors' browsers would then let
+    it read this page ("DNS rebinding").
+    """
+    if not is_loopback(options.host) or options.share:
+        return []
+    loopback = ["localhost", "127.0.0.1", "::1", "[::1]", "["]  # the last is what older releases of Starlette read
+    names = [*loopback, options.host, *(options.public_host or ())]
+    return [Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)]

@@ -190,9 +190,11 @@ class Jobs:
         return next((job for jobs in list(self._of_visit.values()) for job in jobs if job.token == token), None)
 
     def cancel(self, visit: str) -> None:
-        """Let the jobs of a visit that are not done end."""
+        """Let the jobs of a visit that are not done end, and those that wait not begin."""
         for job in self.of(visit):
             job.cancelled.set()
+            if job.state == "waiting":
+                job.state = "cancelled"
 
     def remove(self, visit: str) -> None:
         """Forget a visit that has ended, with all its files."""

@@ -34,7 +34,7 @@
     if (news.taken) camera.inFlight = Math.max(0, camera.inFlight - 1);
     if (news.status) {
       show({ ...news.status, connected: true });
-      camera.follow(news.status.camera === viewer);
+      camera.follow(news.status.camera);
       widgets.follow(news.status.controls);
       if (owed && isSeen()) askAgain();
     }
@@ -93,10 +93,12 @@
     async turnOn() {
       this.isOn = true;
       this.inFlight = 0;
+      const turn = (this.turn = (this.turn ?? 0) + 1);
       try {
         if (!navigator.mediaDevices) throw new DOMException("", "SecurityError");
-        this.stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: { ideal: 30 } } });
-        if (!this.isOn) return this.release();
+        const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: { ideal: 30 } } });
+        if (!this.isOn || turn !== this.turn) return stream.getTracks().forEach((track) => track.stop()); // asked for too late
+        this.stream = stream;
         this.video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: this.stream });
         await this.video.play();
         this.video.requestVideoFrameCallback(() => this.grab());

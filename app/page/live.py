@@ -154,7 +154,8 @@ def as_steered(site: Site) -> list[Any]:
     if choice is None or not site.engine.is_running:  # then model and device are each visitor's own
         classes, model, device = gr.Dropdown(value=chosen), gr.skip(), gr.skip()
     else:
-        classes = gr.Dropdown(choices=known_classes(choice.model), value=chosen)
+        known = site.engine.class_names or known_classes(choice.model)
+        classes = gr.Dropdown(choices=list(known), value=chosen)
         model, device = choice.model, choice.device
     return [current.score_threshold, classes, shown, current.opacity, current.track, model, device]
 

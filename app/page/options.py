@@ -19,6 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="python -m app.ui", description="Segment streams, videos and pictures in a browser.")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in (%(default)s)")
+    add("--public-host", action="append", metavar="NAME", help="a name under which a proxy here shows the page")
     add("--port", type=int, help="port to listen on (the first free one from 7860 on)")
     add("--share", action="store_true", help="also make the page reachable through a public address of Gradio's")
     add("--login", metavar="USER:PASSWORD", help=f"let in nobody else; or put it into the variable {LOGIN_VARIABLE}")

@@ -4,8 +4,10 @@
   const FILL = 115;
 
   // COCO's compressed run-length code: runs of 0s and 1s down the columns, each as base-32 digits, later ones as differences
-  function decodeMask(code, size) {
-    const mask = new Uint8Array(size);
+  // Only the part inside the box is kept, as pictures may have many instances and many pixels.
+  function decodeMask(code, height, [left, top, right, bottom]) {
+    const tall = bottom - top;
+    const mask = new Uint8Array((right - left) * tall);
     const runs = [];
     for (let at = 0; at < code.length; ) {
       let value = 0, shift = 0, more = true;
@@ -21,10 +23,15 @@
     }
     let position = 0;
     runs.forEach((length, index) => {
-      if (index % 2) mask.fill(1, position, position + length);
+      for (let at = position; index % 2 && at < position + length; ) {
+        const x = Math.floor(at / height), end = Math.min(position + length, (x + 1) * height);
+        const column = (x - left) * tall - top - x * height;
+        mask.fill(1, column + at, column + end);
+        at = end;
+      }
       position += length;
     });
-    return mask; // column by column: pixel (x, y) is at x * height + y
+    return mask; // column by column: pixel (x, y) is at (x - left) * (bottom - top) + y - top
   }
 
   function mount(root) {
@@ -35,13 +42,16 @@
 
     async function open(newFile) {
       if (!newFile) return;
+      const turn = ++running;
       file = newFile;
       found = null;
-      try {
-        photo?.close();
-        photo = await createImageBitmap(file, { imageOrientation: "from-image" });
-      } catch {
-        photo = null;
+      chosen = -1;
+      const opened = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
+      if (turn !== running) return opened?.close(); // another picture came meanwhile
+      photo?.close();
+      photo = opened;
+      if (!photo) {
+        file = null;
         return tell("This file is not a picture that a browser can show.", "failed");
       }
       Object.assign(canvas, { width: photo.width, height: photo.height });
@@ -58,19 +68,16 @@
       if (!file) return;
       const turn = ++running;
       tell("Looking at the picture … the first time the model is loaded, too.", "busy");
-      try {
-        const address = new URL(`picture/segment?model=${encodeURIComponent(model.value)}`, new URL(".", document.baseURI));
-        const answer = await fetch(address, { method: "POST", body: file });
-        const said = await answer.json().catch(() => ({}));
-        if (turn !== running) return;
-        if (!answer.ok) return tell(said.detail ?? `The server answered with code ${answer.status}.`, "failed");
-        if (said.width !== photo.width || said.height !== photo.height) return tell("The server turned the picture otherwise than this browser; save it upright and try again.", "failed");
-        found = said;
-        for (const one of found.instances) one.pixels = decodeMask(one.mask, found.width * found.height);
-        draw();
-      } catch {
-        if (turn === running) tell("The server does not answer.", "failed");
-      }
+      const address = new URL(`picture/segment?model=${encodeURIComponent(model.value)}`, new URL(".", document.baseURI));
+      const answer = await fetch(address, { method: "POST", body: file }).catch(() => null);
+      const said = (await answer?.json().catch(() => null)) ?? {};
+      if (turn !== running) return;
+      if (!answer) return tell("The server does not answer.", "failed");
+      if (!answer.ok) return tell(said.detail ?? `The server answered with code ${answer.status}.`, "failed");
+      if (said.width !== photo.width || said.height !== photo.height) return tell("The server turned the picture otherwise than this browser; save it upright and try again.", "failed");
+      found = said;
+      for (const one of found.instances) one.pixels = decodeMask(one.mask, found.height, one.box);
+      draw();
     }
 
     function tell(text, state = "") {
@@ -86,7 +93,8 @@
       ids = new Int16Array(width * height).fill(-1); // column by column, too
       for (let index = shown.length - 1; index >= 0; index -= 1) {
         const { pixels, box: [left, top, right, bottom] } = shown[index];
-        for (let x = left; x < right; x += 1) for (let at = x * height + top; at < x * height + bottom; at += 1) if (pixels[at]) ids[at] = index;
+        let at = 0;
+        for (let x = left; x < right; x += 1) for (let y = top; y < bottom; y += 1) if (pixels[at++]) ids[x * height + y] = index;
       }
       paintOverlay(width, height);
       list.replaceChildren(...shown.map(row));
@@ -157,8 +165,9 @@
       const context = sheet.getContext("2d");
       context.drawImage(photo, -left, -top);
       const data = context.getImageData(0, 0, sheet.width, sheet.height);
+      let at = 0;
       for (let x = left; x < right; x += 1) for (let y = top; y < bottom; y += 1) {
-        if (!one.pixels[x * found.height + y]) data.data[4 * ((y - top) * sheet.width + (x - left)) + 3] = 0;
+        if (!one.pixels[at++]) data.data[4 * ((y - top) * sheet.width + (x - left)) + 3] = 0;
       }
       context.putImageData(data, 0, 0);
       return sheet.convertToBlob({ type: "image/png" });

@@ -66,7 +66,11 @@ def read_upload(data: bytes) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as header:
             width, height = header.size
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        raise UnreadablePictureError(
+            f"The picture is too large; up to {MOST_PIXELS // 1_000_000} million pixels are taken."
+        ) from None
+    except (UnidentifiedImageError, OSError, ValueError):
         raise UnreadablePictureError(f"This is not a picture. Known formats: {', '.join(FORMATS)}.") from None
     if width * height > MOST_PIXELS:
         raise UnreadablePictureError(

@@ -16,6 +16,8 @@ from app.page.socket import serve_socket
 from app.sinks.mjpeg import MULTIPART, multipart
 from solov2 import SOLOv2Error
 
+MOST_PICTURE_BYTES = 64 << 20
+PICTURES_AT_WORK = asyncio.Semaphore(2)  # each holds a picture of up to 64 million pixels
 FRESH = {"Cache-Control": "no-store"}
 
 
@@ -55,13 +57,14 @@ async def recording(request: Request) -> Response:
 async def segment(request: Request) -> Response:
     """Answer with the instances of the picture in the request's body, as JSON."""
     site = _enter(request)
-    data = await _body(request, site)
+    data = await _body(request, min(site.most_upload_bytes, MOST_PICTURE_BYTES))
     query = request.query_params
     name, device = query.get("model", site.engine.models.names[0]), query.get("device", "auto")
     if name not in site.engine.models.names:
         raise HTTPException(400, "This page does not offer that model.")
     try:
-        found = await asyncio.to_thread(segment_picture, site.engine.models, name, device, data)
+        async with PICTURES_AT_WORK:
+            found = await asyncio.to_thread(segment_picture, site.engine.models, name, device, data)
     except (UnreadablePictureError, SOLOv2Error) as error:
         raise HTTPException(400, str(error)) from error
     return Response(json.dumps(found), media_type="application/json", headers=FRESH)
@@ -83,13 +86,13 @@ def _enter(request: Request) -> Site:
     return site_of(request)
 
 
-async def _body(request: Request, site: Site) -> bytes:
+async def _body(request: Request, most_bytes: int) -> bytes:
     """Read the request's body as far as it is allowed to go."""
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        if len(data) > site.most_upload_bytes:
-            raise HTTPException(413, f"The file is larger than {site.most_upload_bytes >> 20} MB.")
+        if len(data) > most_bytes:
+            raise HTTPException(413, f"The file is larger than {most_bytes >> 20} MB.")
     return bytes(data)
 
 

@@ -43,13 +43,14 @@ class Site:
         self.jobs = Jobs(self.folder / "videos")
 
     def start_recording(self) -> None:
-        """Record the stream; the recording before is removed.
+        """Record the stream, unless it is being recorded already; the recording before is removed.
 
         Raises:
             SinkError: nothing is streamed.
         """
         path = self.folder / f"solov2-{time.strftime('%Y%m%d-%H%M%S')}-{next(self._numbers)}.mp4"
-        self.engine.start_recording(path)
+        if not self.engine.start_recording(path):
+            return
         previous, self.recording = self.recording, path
         if previous is not None:
             previous.unlink(missing_ok=True)

@@ -83,7 +83,7 @@ class _Visit:
         recording = self._site.recording
         return self._engine.status() | {
             "controls": self._engine.steering(),
-            "camera": source.viewer if isinstance(source, BrowserSource) else None,
+            "camera": isinstance(source, BrowserSource) and source.viewer == self._viewer_id,
             "has_recording": recording is not None and recording.exists(),
             "problem": problem,
             "viewers": self._engine.board.viewer_count,

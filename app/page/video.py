@@ -38,24 +38,29 @@ def video_tab(site: Site) -> None:
 
     # Gradio recognises a gr.Request by the annotation of a plain function
 
+    def take_theirs(uploads: list[str], request: gr.Request) -> tuple[Any, str]:
+        return take_uploads(site, request.session_hash or "", uploads or [])
+
     def annotate_theirs(
-        uploads: list[str], model: str, device: str, score: float, track: bool, chosen: str, request: gr.Request
+        model: str, device: str, score: float, track: bool, chosen: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         choice = Choice(model, device, Settings(score=score, track=track))
-        yield from annotate_uploads(site, request.session_hash or "", uploads or [], choice, chosen)
+        yield from annotate_waiting(site, request.session_hash or "", choice, chosen)
 
-    def cancel_theirs(request: gr.Request) -> None:
-        site.jobs.cancel(request.session_hash or "")
+    def cancel_theirs(request: gr.Request) -> str:
+        visit = request.session_hash or ""
+        site.jobs.cancel(visit)
+        return progress_table(site.jobs.of(visit))
 
-    begin.click(
+    begin.click(take_theirs, uploads, [uploads, progress], **QUICK).then(
         annotate_theirs,
-        [uploads, model, device, score, track, chosen],
-        [uploads, progress, chosen, result],
+        [model, device, score, track, chosen],
+        [progress, chosen, result],
         show_progress="hidden",
         concurrency_limit=1,
         api_visibility="private",
     )
-    cancel.click(cancel_theirs, **QUICK)
+    cancel.click(cancel_theirs, None, progress, **QUICK)
     chosen.input(partial(show_result, site), chosen, result, **QUICK)
 
 
@@ -68,38 +73,50 @@ class Choice:
     settings: Settings
 
 
-def annotate_uploads(
-    site: Site, visit: str, uploads: list[str], choice: Choice, chosen: str | None
-) -> Iterator[tuple[Any, ...]]:
-    """Annotate uploaded files one after another; yield what the widgets show meanwhile.
+def take_uploads(site: Site, visit: str, uploads: list[str]) -> tuple[Any, str]:
+    """Take over what was dropped, at once, as uploads are removed after a while; nothing is annotated yet.
 
     Args:
         site: keeps the files.
         visit: names the visitor's page.
         uploads: paths of what was dropped.
+
+    Returns:
+        Values for the drop zone and the progress.
+    """
+    if not uploads:
+        return gr.skip(), problem("Drop a video first.")
+    site.jobs.add(visit, [Path(upload) for upload in uploads])
+    return None, progress_table(site.jobs.of(visit))
+
+
+def annotate_waiting(site: Site, visit: str, choice: Choice, chosen: str | None) -> Iterator[tuple[Any, ...]]:
+    """Annotate the visitor's waiting videos one after another; yield what the widgets show meanwhile.
+
+    Args:
+        site: keeps the files.
+        visit: names the visitor's page.
         choice: with what they are annotated.
         chosen: the token of the result that is shown, if one is.
 
     Yields:
-        Values for the drop zone, the progress, the choice of a result, and the result.
+        Values for the progress, the choice of a result, and the result.
     """
-    if not uploads:
-        yield gr.skip(), problem("Drop a video first."), gr.skip(), gr.skip()
-        return
-    added = site.jobs.add(visit, [Path(upload) for upload in uploads])
 
     def told() -> str:
         return progress_table(site.jobs.of(visit))
 
-    yield None, told(), gr.skip(), gr.skip()
-    for job in added:
+    yield gr.skip(), gr.skip(), gr.skip()
+    for job in site.jobs.of(visit):
+        if job.state != "waiting":
+            continue
         for _ in job.run(site.engine.models, choice.model, choice.device, choice.settings):
-            yield gr.skip(), told(), gr.skip(), gr.skip()
+            yield told(), gr.skip(), gr.skip()
         view = gr.skip()
         if job.state == "done" and chosen is None:
             chosen, view = job.token, result_view(job)
         finished = [(one.name, one.token) for one in site.jobs.of(visit) if one.state == "done"]
-        yield gr.skip(), told(), gr.Radio(finished, value=chosen, visible=len(finished) > 1), view
+        yield told(), gr.Radio(finished, value=chosen, visible=len(finished) > 1), view
 
 
 def show_result(site: Site, token: str) -> str:

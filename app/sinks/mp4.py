@@ -73,7 +73,7 @@ class Mp4Writer:
         self.time_base = time_base
         self._size_hw = size_hw
         self._rate = frame_rate or FALLBACK_RATE
-        self._container = av.open(str(path), "w", format="mp4", options=FRAGMENTED)
+        self._container = av.open(os.path.abspath(path), "w", format="mp4", options=FRAGMENTED)
         stream = self._container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options))
         self._stream = cast("VideoStream", stream)
         height, width = size_hw
@@ -159,14 +159,14 @@ def _rewrite(path: Path, audio: Audio | None, audio_shift_seconds: float) -> Non
     finished = path.with_name(f".{path.stem}.finished.mp4")
     try:
         with contextlib.ExitStack() as opened:
-            source = opened.enter_context(av.open(str(path)))
-            sound = None if audio is None else opened.enter_context(av.open(str(audio.path)))
+            source = opened.enter_context(av.open(os.path.abspath(path)))
+            sound = None if audio is None else opened.enter_context(av.open(os.path.abspath(audio.path)))
             fragments = source.streams.video[0]
             time_base = fragments.time_base or MILLISECOND
             # First timestamps are stored in ticks of the movie, not the track: those are milliseconds unless told.
             timescale = movie_timescale(time_base, sound)
             options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
-            with av.open(str(finished), "w", format="mp4", options=options) as target:
+            with av.open(os.path.abspath(finished), "w", format="mp4", options=options) as target:
                 stream = target.add_stream_from_template(fragments)
                 stream.time_base = time_base
                 packets = _for_stream(source.demux(fragments), stream)
@@ -200,13 +200,18 @@ def _drop_cut_fragment(path: Path) -> None:
 
 
 def _whole_boxes(path: Path) -> list[tuple[bytes, int]]:
-    """Name and end of the boxes in the row that an MP4 is, but not of a cut one: four bytes of length, four of name."""
+    """Name and end of the boxes in the row that an MP4 is, but not of a cut one: four bytes of length, four of name.
+
+    A length of 1 says that the true one, of more than 4 GiB, stands in the eight bytes after the name.
+    """
     size = path.stat().st_size
     boxes: list[tuple[bytes, int]] = []
     end = 0
     with path.open("rb") as file:
         while len(header := file.read(8)) == 8:
             length, name = struct.unpack(">I4s", header)
+            if length == 1 and len(wide := file.read(8)) == 8:
+                length = struct.unpack(">Q", wide)[0]
             end += length
             if length < len(header) or end > size:
                 break

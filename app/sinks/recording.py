@@ -41,17 +41,19 @@ class RecordingSink:
         """Whether it records."""
         return self._video is not None
 
-    def start(self, path: Path) -> None:
-        """Record into `path` from the next picture on; does nothing while it records already.
+    def start(self, path: Path) -> bool:
+        """Record into `path` from the next picture on, unless it records already; return whether it has begun.
 
         Raises:
             SinkError: no file can be written there.
         """
         with self._lock:
-            if self._video is None:
-                self._video = VideoSink(path, frame_rate=self._frame_rate, start_at_zero=True)
-                self.problem, self.frames, self._stop_wanted = "", 0, False
-                self._ended.clear()
+            if self._video is not None:
+                return False
+            self._video = VideoSink(path, frame_rate=self._frame_rate, start_at_zero=True)
+            self.problem, self.frames, self._stop_wanted = "", 0, False
+            self._ended.clear()
+            return True
 
     def stop(self) -> bool:
         """End the recording and wait until its file is finished; return whether it is."""

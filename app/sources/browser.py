@@ -84,7 +84,7 @@ def decode(jpeg: bytes) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as header:
             width, height = header.size
-    except (UnidentifiedImageError, OSError):
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         raise SourceError("the browser sent something that is not a JPEG picture") from None
     if width * height > MOST_PIXELS:
         raise SourceError(f"a camera's picture may have {MOST_PIXELS} pixels, the browser sent {width}x{height}")

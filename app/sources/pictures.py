@@ -85,10 +85,22 @@ def open_folder(folder: Path) -> PictureSource:
     Raises:
         SourceError: there is none, or none can be read.
     """
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    paths = [path for path in files_in(folder) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     if not paths:
         raise SourceError(f"no pictures in {folder}. Known endings: {', '.join(sorted(PICTURE_SUFFIXES))}")
     return PictureSource(str(folder), sorted(paths, key=natural_order))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return what lies in a folder.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise SourceError(f"could not read the folder {folder}: {error.strerror}") from error
 
 
 def open_picture(path: Path) -> PictureSource:
@@ -118,7 +130,7 @@ def _read_numbered(numbered: tuple[int, Path]) -> tuple[int, Path, npt.NDArray[n
 
 def natural_order(path: Path) -> list[tuple[int, str]]:
     """A sort key by which numbers inside a name count by their value."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name.lower())]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name.lower())]
 
 
 def _named(paths: list[Path]) -> str:

@@ -35,15 +35,16 @@ class RepeatedSource:
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames for ever, unless a round has none; raise what the source raises."""
         index = itertools.count()
-        offset = 0
+        next_pts: int | None = None
         while not self._closed.is_set():
-            next_pts = offset
+            shift = None  # from this round's clock, which may begin anywhere, to the one that goes on
             for frame in self._source:
-                yield dataclasses.replace(frame, pts=frame.pts + offset, index=next(index))
-                next_pts = frame.pts + offset + self._ticks_per_frame()
-            if next_pts == offset:
+                if shift is None:
+                    shift = 0 if next_pts is None else next_pts - frame.pts
+                yield dataclasses.replace(frame, pts=frame.pts + shift, index=next(index))
+                next_pts = frame.pts + shift + self._ticks_per_frame()
+            if shift is None:
                 return
-            offset = next_pts
             if not self._closed.is_set():
                 self._source = self._open()
 

@@ -1,6 +1,7 @@
 """Video files, and whatever else PyAV opens: every frame with its own timestamp, upright, in RGB."""
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -119,7 +120,7 @@ def open_video(path: Path, uses_gpu: bool = False) -> VideoSource:
 
 def _open_video(path: Path, hardware: HWAccel | None) -> VideoSource:
     try:
-        container = av.open(str(path), hwaccel=hardware)
+        container = av.open(os.path.abspath(path), hwaccel=hardware)  # FFmpeg takes "10:30.mp4" for an address
     except av.FFmpegError as error:
         raise SourceError(f"could not read {path} as a video: {error.strerror}") from error
     return VideoSource(container, str(path), every_picture, is_live=False)
@@ -161,7 +162,9 @@ def stated_end_seconds(container: InputContainer) -> float:
     """The time at which the container's header says it ends, 0 where it says nothing reliable."""
     if container.duration is None or not container.format.name.startswith(_STATE_THEIR_LENGTH):
         return 0.0
-    return ((container.start_time or 0) + container.duration) / av.time_base
+    # FFmpeg's Matroska files count their duration from 0 on, wherever they begin.
+    start = 0 if container.format.name.startswith("matroska") else container.start_time or 0
+    return (start + container.duration) / av.time_base
 
 
 def ticks_of(stream: VideoStream) -> Fraction:
