@@ -13,11 +13,11 @@ from app.palette import RGB, instance_colours
 from app.readout import draw_readout, readout_rectangle
 from app.stats import StatsSnapshot
 from app.tags import Tag, draw_tags, mask_tops
+from solov2.structures import MOST_IDS
 
 TEXT_FRACTION = 1 / 48  # of the picture's short side
 MIN_TEXT_PX = 11
 LINE_FRACTION = 1 / 540
-MOST_MASKS = 255  # that a one-byte id map can tell apart
 STRIP_PX = 64 * 1024  # masks are painted strip by strip, so that what is worked on stays in the cache
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 SQUARE = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
@@ -90,7 +90,7 @@ def paint_masks(
     margin = line_px + 1  # of an outline and its blur
     columns = slice(max(left - margin, 0), left + width + margin)
     table = np.zeros((256, 1, 3), np.uint8)
-    table[1 : len(colours) + 1, 0] = colours[:MOST_MASKS]
+    table[1 : len(colours) + 1, 0] = colours[:MOST_IDS]
     rows = max(1, STRIP_PX // width)
     for start in range(max(top - margin, 0), min(top + height + margin, len(picture)), rows):
         above = min(start, margin)  # rows of context, as there are below

@@ -15,13 +15,11 @@ from app.errors import SourceError
 from app.sources import open_source, redact
 from app.sources.address import scheme_of
 from app.sources.pictures import PICTURE_SUFFIXES, PictureSource, files_in, natural_order
+from app.sources.video import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from app.annotation.recording import FileSource
 
-VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .gif .h264 .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()
-)
 DEMO = "demo"
 _NUMBERED = re.compile(r"%0?(\d*)d")
 _PROBED_BYTES = 1 << 16

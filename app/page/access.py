@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 from app.errors import SourceError
 from app.sources import redact
+from app.sources.pictures import PICTURE_SUFFIXES
+from app.sources.video import VIDEO_SUFFIXES
 
 STREAM_SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
-STREAM_SUFFIXES = frozenset(
-    ".avi .bmp .gif .jpeg .jpg .m4v .mkv .mov .mp4 .mpeg .mpg .png .tif .tiff .ts .webm .webp .wmv".split()
-)
 MOST_LISTED = 200
 
 
@@ -44,7 +43,7 @@ class Access:
             str(path)
             for folder in self.folders
             for path in sorted(folder.iterdir() if folder.is_dir() else ())
-            if path.suffix.lower() in STREAM_SUFFIXES and path.is_file()
+            if path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES and path.is_file()
         ]
         return found[:MOST_LISTED]
 

@@ -25,7 +25,7 @@ from app.sinks.video import VideoSink
 from app.sources import open_source
 from solov2 import SOLOv2Error
 
-CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg,gif"
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg,gif,h264,mjpeg,mxf"
 ORIGINAL, ANNOTATED, LINES, COCO, YOLO = "original", "annotated.mp4", "instances.jsonl", "coco.json", "yolo.zip"
 TOLD_SECONDS = 0.25
 

@@ -13,8 +13,8 @@ from app.annotation.recording import Settings
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO, VideoJob
 from app.page.live import QUICK, devices, problem
 from app.page.site import Site
+from app.sources.video import VIDEO_SUFFIXES
 
-VIDEO_TYPES = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".gif"]
 DOWNLOADS = [(ANNOTATED, "Video"), (COCO, "COCO"), (YOLO, "YOLO"), (LINES, "JSON lines")]
 
 
@@ -22,7 +22,7 @@ def video_tab(site: Site) -> None:
     """Put the tab's content into the Gradio block that is being built."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
-            uploads = gr.File(file_count="multiple", file_types=VIDEO_TYPES, label="Videos", height=150)
+            uploads = gr.File(file_count="multiple", file_types=sorted(VIDEO_SUFFIXES), label="Videos", height=150)
             progress = gr.HTML(js_on_load=None, apply_default_css=False)
             chosen = gr.Radio([], label="Result", visible=False)
             result = gr.HTML(js_on_load=None, apply_default_css=False)

@@ -23,6 +23,9 @@ from app.frames import Frame
 from app.sources.hardware import find_hardware, is_from_device
 from app.sources.selection import EVERYTHING, Selection
 
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .asf .avi .flv .gif .h264 .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()
+)
 Decode: TypeAlias = Callable[[InputContainer, VideoStream, str], Iterator[VideoFrame]]
 
 # The containers whose header states how long they are; of others the length is an estimate.
