@@ -87,7 +87,7 @@ PRESETS: dict[str, TrainConfig] = {
 }
 """What can be trained by name.
 
-- "nano": the embedded model, in hours on a CPU.
+- "nano": a model for CPUs, in hours on one. The embedded weights came from several runs of it, see their model card.
 - "1x", "3x", "light-3x": the published schedules, for COCO train2017. `published_ap` says what each variant reached
   with its schedule, in mask AP on val2017; nobody has repeated that with this code yet.
 """
