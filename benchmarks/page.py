@@ -82,7 +82,7 @@ def start(page: Any, kind: str) -> None:
 
 
 def compare_with_window(page: Any, engine: Engine, clip: Path, model: str, seconds: float) -> None:
-    """Print the rate of a model on the page, and that of `app.webcam` on the same file, by turns."""
+    """Print the rate of a model on the page, and that of `app.webcam`, which saves what it draws, by turns."""
     ratios = []
     for _ in range(3):
         start(page, FILE)
@@ -92,7 +92,8 @@ def compare_with_window(page: Any, engine: Engine, clip: Path, model: str, secon
         engine.stop()
         stats = clip.parent.parent / "stats.json"
         command = [sys.executable, "-m", "app.webcam", "--source", str(clip), "--model", model, "--headless"]
-        subprocess.run([*command, "--stats-json", str(stats)], check=True, capture_output=True)
+        saved = ["--save", str(stats.with_suffix(".mp4")), "--stats-json", str(stats)]
+        subprocess.run([*command, *saved], check=True, capture_output=True)
         alone = json.loads(stats.read_text())["mean_fps"]
         ratios.append(on_page / alone)
         print(f"page {on_page:.1f}, app.webcam {alone:.1f} frames per second", flush=True)
