@@ -99,8 +99,8 @@ def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tu
     run.scaler.unscale_(run.optimizer)
     norm = float(nn.utils.clip_grad_norm_(run.model.parameters(), run.config.clip_norm))
     whole = Losses(run.processes.total(part.mask.detach()), run.processes.total(part.category.detach()))
-    overflowed_in_float16 = run.scaler.is_enabled() and not math.isfinite(norm)  # the scaler leaves such a step out
-    if not math.isfinite(whole.total) or not (math.isfinite(norm) or overflowed_in_float16):
+    is_left_out = run.scaler.is_enabled()  # by the scaler, which expects gradients that overflow in float16
+    if not math.isfinite(whole.total) or not (math.isfinite(norm) or is_left_out):
         raise SOLOv2Error(
             f"the loss stopped being a number at step {run.step}. Begin again with a lower --learning-rate and another "
             "--out, or go on with --dtype float32"
