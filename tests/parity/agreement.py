@@ -2,22 +2,26 @@
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
-from solov2 import VARIANTS, Instances, SOLOv2
+from solov2 import VARIANTS, Instances, SOLOv2, load_model
 from solov2.engine import DTYPES, find_device, fold_batch_norms, prepare
 from solov2.image import Image
 from tests.parity.compare import MATCH_IOU, RECORDS, build
 from tests.parity.recipe import make_picture
 
 SIZES_HW = {"landscape": (300, 400), "portrait": (320, 240), "landscape again": (300, 400)}
+TOGETHER = 4  # pictures that run in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +83,53 @@ def _rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def measure(
-    variant: str, device: torch.device, dtypes: list[str], is_emulated: bool
+    load: Callable[[], SOLOv2],
+    pictures: Sequence[Image],
+    device: torch.device,
+    dtypes: list[str],
+    is_emulated: bool,
+    least_score: float = 0.0,
 ) -> Iterator[tuple[str, Agreement]]:
-    """Yield (what, agreement with float32 one by one) for `variant` with made-up weights."""
-    recipe = recipe_of(variant)
-    pictures: list[Image] = [make_picture(*size, seed) for seed, size in enumerate(SIZES_HW.values())]
-    model = prepare(build(variant, recipe["weight_seed"], recipe["cls_bias"]), device, torch.float32)
-    alone = [model.predict(picture) for picture in pictures]
-    yield "together", agreement(model.predict(pictures), alone)
+    """Yield (what, agreement with float32 one by one).
+
+    Args:
+        load: makes the model anew, as a lower precision changes it.
+        pictures: (H, W, 3) uint8 RGB, of any sizes.
+        device: what runs it.
+        dtypes: names of the lower precisions.
+        is_emulated: round as these do, instead of running in them.
+        least_score: instances that float32 scores lower need not be found again.
+    """
+    model = prepare(load(), device, torch.float32)
+    alone = [one.select(one.scores >= least_score) for one in map(model.predict, pictures)]
+
+    def row(found: list[Instances]) -> Agreement:
+        shown = sum(int((one.scores >= least_score).sum()) for one in found)
+        return replace(agreement(found, alone), found=shown)
+
+    batches = (pictures[first : first + TOGETHER] for first in range(0, len(pictures), TOGETHER))
+    yield "together", row([one for batch in batches for one in model.predict(batch)])
     del model
     for name in dtypes:
-        lower: nn.Module = build(variant, recipe["weight_seed"], recipe["cls_bias"])
+        lower: nn.Module = load()
         if is_emulated:
             lower = emulate(prepare(lower, device, torch.float32), DTYPES[name])
         else:
             lower = prepare(lower, device, DTYPES[name])
-        yield name + (", emulated" if is_emulated else ""), agreement([lower.predict(one) for one in pictures], alone)
+        yield name + (", emulated" if is_emulated else ""), row([lower.predict(one) for one in pictures])
+
+
+def made_up(variant: str) -> SOLOv2:
+    """`variant` with the recipe's weights."""
+    recipe = recipe_of(variant)
+    return build(variant, recipe["weight_seed"], recipe["cls_bias"])
+
+
+def read_pictures(folder: Path, most: int) -> list[Image]:
+    """The first `most` pictures of a folder, by name."""
+    read = (cv2.imread(str(path)) for path in sorted(folder.iterdir()))
+    pictures = [np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8) for bgr in read if bgr is not None]
+    return pictures[:most]
 
 
 def recipe_of(variant: str) -> dict[str, Any]:
@@ -108,21 +143,38 @@ def recipe_of(variant: str) -> dict[str, Any]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.parity.agreement", description=__doc__)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtypes", default="bfloat16,float16", help="to hold against float32 (bfloat16,float16)")
-    parser.add_argument("--emulate", action="store_true", help="round as these do, where there is no hardware for them")
-    parser.add_argument("--variants", default=",".join(name for name in VARIANTS if name != "nano"))
+    add = parser.add_argument
+    add("--device", default="cpu")
+    add("--dtypes", default="bfloat16,float16", help="to hold against float32 (bfloat16,float16)")
+    add("--emulate", action="store_true", help="round as these do, where there is no hardware for them")
+    add("--variants", default=",".join(name for name in VARIANTS if name != "nano"), help="with made-up weights")
+    add("--model", help="instead: a model with its own weights, by name or file")
+    add("--images", type=Path, help="pictures for it")
+    add("--most", type=int, default=100, help="how many of them (%(default)s)")
+    add("--score", type=float, default=0.3, help="least score of its instances that must be found (%(default)s)")
     options = parser.parse_args()
     device, dtypes = find_device(options.device), [name for name in options.dtypes.split(",") if name]
-    print("| variant | what | instances | matched at IoU 0.95 | worst mask IoU | score error |")
+    common = {"device": device, "dtypes": dtypes, "is_emulated": options.emulate}
+    print("| model | what | instances | matched at IoU 0.95 | worst mask IoU | score error |")
     print("|---|---|---|---|---|---|")
+    if options.model:
+        pictures = read_pictures(options.images, options.most)
+        load = partial(load_model, options.model)
+        print_rows(options.model, measure(load, pictures, least_score=options.score, **common))
+        return
+    pictures = [make_picture(*size, seed) for seed, size in enumerate(SIZES_HW.values())]
     for variant in options.variants.split(","):
-        for what, row in measure(variant, device, dtypes, options.emulate):
-            print(
-                f"| {variant} | {what} | {row.found} of {row.expected} | {100 * row.matched:.1f} % "
-                f"| {row.worst_iou:.5f} | {row.score:.1e} |",
-                flush=True,
-            )
+        print_rows(variant, measure(partial(made_up, variant), pictures, **common))
+
+
+def print_rows(name: str, rows: Iterable[tuple[str, Agreement]]) -> None:
+    """Print the rows of one model as they come."""
+    for what, row in rows:
+        print(
+            f"| {name} | {what} | {row.found} of {row.expected} | {100 * row.matched:.1f} % "
+            f"| {row.worst_iou:.5f} | {row.score:.1e} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
