@@ -10,6 +10,7 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from solov2.checkpoint import save_checkpoint
 from solov2.coco import CocoDataset, mask_code
@@ -18,6 +19,7 @@ from solov2.errors import DatasetError
 from solov2.evaluate import main, predictions, shared_classes
 from solov2.metrics import METRICS, coco_metrics
 from solov2.model import SOLOv2
+from solov2.structures import Instances
 from tests.fake_dataset import write_coco
 
 
@@ -93,6 +95,10 @@ def pycocotools_figures(annotations_file: Path, results: Path, kind: str, catego
         evaluation.accumulate()
         evaluation.summarize()
     return list(evaluation.stats)
+
+
+def blas_threads() -> list[int]:
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 
 def run(*arguments: object) -> int:
@@ -191,6 +197,24 @@ def test_predictions_are_the_same_in_batches_of_any_size(dataset: CocoDataset, e
     by_three = predictions(eager_model, dataset, batch_size=3, show_progress=False)
     assert [one["category_id"] for one in by_three] == [one["category_id"] for one in one_by_one]
     assert [one["score"] for one in by_three] == pytest.approx([one["score"] for one in one_by_one], abs=1e-4)
+
+
+def test_masks_are_enlarged_without_numpys_own_threads(
+    dataset: CocoDataset, eager_model: SOLOv2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    rle = Instances.rle
+
+    def watched(instances: Instances) -> list[dict[str, Any]]:
+        seen.extend(blas_threads())
+        return rle(instances)
+
+    monkeypatch.setattr(Instances, "rle", watched)
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        predictions(eager_model, dataset, show_progress=False)
+        assert blas_threads() == before
+    assert set(seen) == {1}
 
 
 def test_only_categories_that_both_know_are_measured_and_the_others_are_named(
