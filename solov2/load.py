@@ -9,7 +9,7 @@ from solov2.config import VARIANTS, Variant, find_variant
 from solov2.engine import find_device, prepare
 from solov2.errors import CheckpointError, UnknownNameError
 from solov2.model import SOLOv2
-from solov2.zoo import weights_path
+from solov2.published import weights_path
 
 
 def load_model(

@@ -16,9 +16,9 @@ from solov2.files import writing
 from solov2.initialise import load_backbone, load_initial_weights
 from solov2.model import SOLOv2
 from solov2.processes import Processes
+from solov2.published import weights_path
 from solov2.train_config import TrainConfig, find_preset, fine_tuning, preset_of
 from solov2.training_run import Run, prepare_run, resume_run
-from solov2.zoo import weights_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,3 +78,17 @@ def test_no_module_is_a_drawer_for_everything_or_hides_a_library(path: Path) -> 
 def test_the_rules_were_asked_about_both_packages() -> None:
     names = {name_of(path) for path in MODULES}
     assert {"app.pipeline", "app.sources.video", "solov2.model"} <= names
+
+
+def test_importing_the_model_imports_nothing_that_python_runs_as_a_command() -> None:
+    files = {name_of(path): path for path in MODULES}
+    seen, waiting = set(), ["solov2"]
+    while waiting:
+        module = waiting.pop()
+        if module in files and module not in seen:
+            seen.add(module)
+            names = imports_of(files[module])
+            waiting += [*names, *(name.rpartition(".")[0] for name in names)]
+    assert {"solov2.load", "solov2.published"} <= seen
+    commands = [name for name in seen if '__name__ == "__main__"' in files[name].read_text()]
+    assert not commands, f"python -m {commands[0]} would warn that it was imported before"
