@@ -36,7 +36,7 @@ from app.stats import StreamStats
 from app.tracker import Tracker
 from solov2 import SOLOv2, SOLOv2Error, load_model
 from solov2.cli import EXIT_INTERRUPTED, CommandParser, add_debug_flag, run_command
-from solov2.engine import find_device, find_dtype
+from solov2.engine import find_device
 
 EXIT_WITH_PROBLEMS = 1
 GPU_BATCH = 8
@@ -64,8 +64,7 @@ def annotate(
     """
     settings = settings or Settings()
     if isinstance(model, str):
-        device = find_device("auto")
-        model = load_model(model, device=device, dtype=find_dtype("auto", device))
+        model = load_model(model, device="auto", dtype="auto")
     is_opened = not isinstance(source, str | Path)
     opened = cast(FileSource, source if is_opened else open_source(str(source), model.device.type == "cuda"))
     opened.selection = settings.selection()
@@ -155,7 +154,7 @@ def formats_of(options: argparse.Namespace) -> tuple[str, ...]:
 def open_job(options: argparse.Namespace, formats: tuple[str, ...], progress: ShowProgress) -> Job:
     """Load the model and make it ready."""
     device = find_device(options.device)
-    model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
+    model = load_model(options.model, device=device, dtype=options.dtype)
     classes = check_classes(options.classes, model.class_names)
     batch = options.batch or (GPU_BATCH if device.type == "cuda" else 1)
     settings = Settings(options.score, classes, options.start, options.end, options.stride, batch, options.track)

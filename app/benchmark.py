@@ -60,14 +60,13 @@ def benchmark(options: argparse.Namespace) -> int:
     if options.json:
         check_writable(options.json)
     device = find_device(options.device)
-    dtype = find_dtype(options.dtype, device)
     if options.untrained:
         torch.manual_seed(0)
         model = SOLOv2(find_variant(options.model))
         model.mask_head.initialise()
-        model = prepare(model, device, dtype)
+        model = prepare(model, device, find_dtype(options.dtype, device))
     else:
-        model = load_model(options.model, device=device, dtype=dtype)
+        model = load_model(options.model, device=device, dtype=options.dtype)
     with closing(find_source(options.source)()) as source:
         frames = list(itertools.islice(source, WARM_UP_FRAMES + options.frames))
     if not frames:

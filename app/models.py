@@ -6,7 +6,7 @@ from collections import OrderedDict
 from app.frames import ControlPanel
 from app.segmenter import Segmenter
 from solov2 import VARIANTS, SOLOv2, load_model
-from solov2.engine import fastest_dtype, find_device
+from solov2.engine import find_device
 
 MOST_LOADED = 2
 
@@ -38,7 +38,7 @@ class Models:
         with loading:  # the others stay at hand meanwhile: loading may include minutes of download
             model = self._loaded.get(key)
             if model is None:
-                model = load_model(name, device=place, dtype=fastest_dtype(place))
+                model = load_model(name, device=place, dtype="auto")
                 Segmenter(model, ControlPanel()).warm_up()
         with self._lock:
             self._loaded[key] = model

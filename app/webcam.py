@@ -29,7 +29,7 @@ from app.stats import StatsSnapshot, StreamStats
 from app.tracker import Tracker, tracked
 from solov2 import SOLOv2Error, load_model
 from solov2.cli import EXIT_INTERRUPTED, CommandParser, add_debug_flag, run_command
-from solov2.engine import find_device, find_dtype
+from solov2.engine import find_device
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def webcam(options: argparse.Namespace) -> int:
     device = find_device(options.device)
     open_source = find_source(options.source, uses_gpu=device.type == "cuda")
     check_outputs(options)
-    model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
+    model = load_model(options.model, device=device, dtype=options.dtype)
     classes = check_classes(options.classes, model.class_names)
     panel = ControlPanel(Controls(options.score, classes, show_readout=not options.no_readout, track=options.track))
     stats = StreamStats()

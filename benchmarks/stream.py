@@ -32,7 +32,7 @@ from app.sources import open_source
 from app.stats import StreamStats
 from solov2 import SOLOv2, SOLOv2Error, load_model
 from solov2.cli import CommandParser, add_debug_flag, run_command
-from solov2.engine import find_device, find_dtype
+from solov2.engine import find_device
 
 TARGET = 0.85
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compare(options: argparse.Namespace) -> int:
     """Print both rates and their ratio; return the exit code."""
     device = find_device(options.device)
-    model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
+    model = load_model(options.model, device=device, dtype=options.dtype)
     with tempfile.TemporaryDirectory() as folder:
         source = options.source if options.source != "demo" else write_demo(Path(folder) / "demo.mp4", options.frames)
         with closing(open_source(source)) as opened:

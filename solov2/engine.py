@@ -3,13 +3,20 @@
 import re
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from solov2.errors import SOLOv2Error, UnknownNameError
+from solov2.image import normalisation
 from solov2.model import SOLOv2
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_BFLOAT16_CAPABILITY = (8, 0)  # of CUDA devices that compute in it: Ampere and later
+_PROBE_PX = 128
+_PROBE_BLOCKS_PX = (1, 4)
+_PROBE_CONTRAST = 2.0  # of the largest that a picture can have
 
 
 def find_device(name: str) -> torch.device:
@@ -41,6 +48,13 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     )
 
 
+def widest_fast_dtype(device: torch.device) -> torch.dtype:
+    """Return the fastest precision on `device` that has the range of float32: bfloat16 where it is computed in."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= _BFLOAT16_CAPABILITY else torch.float32
+    return fastest_dtype(device)
+
+
 def find_dtype(name: str, device: torch.device) -> torch.dtype:
     """Return the precision called "auto", "float32", "bfloat16" or "float16".
 
@@ -67,6 +81,26 @@ def prepare(model: SOLOv2, device: torch.device, dtype: torch.dtype) -> SOLOv2:
         fold_batch_norms(model)
     model.to(device, dtype)
     return model.to(memory_format=model.memory_format)
+
+
+@torch.inference_mode()
+def stays_in_range(model: SOLOv2) -> bool:
+    """Return whether the network's values stay within the range of its precision, 65,504 in float16.
+
+    One that leaves it becomes infinite, and nothing is found from there on, without an error. So two pictures of random
+    black and white, in single pixels and in blocks, run through once with twice the contrast that a picture can have:
+    they drive the values further than photographs do, and whatever overflows reaches the outputs through the norms.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = []
+    for block in _PROBE_BLOCKS_PX:
+        blocks = torch.randint(0, 2, (1, 3, _PROBE_PX // block, _PROBE_PX // block), generator=generator)
+        images.append(F.interpolate(255.0 * blocks, scale_factor=block))
+    mean, std = normalisation(torch.device("cpu"))
+    batch = _PROBE_CONTRAST * (torch.cat(images) - mean) / std
+    outputs = model(batch.to(model.device, model.dtype, memory_format=model.memory_format))
+    values = (*outputs.category_logits, *outputs.kernels, outputs.mask_features)
+    return all(bool(tensor.isfinite().all()) for tensor in values)
 
 
 def fold_batch_norms(module: nn.Module) -> None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from solov2.cli import CommandParser, add_debug_flag, run_command
 from solov2.coco import CocoDataset
-from solov2.engine import find_device, find_dtype
+from solov2.engine import find_device
 from solov2.errors import DatasetError, SOLOv2Error, few_of
 from solov2.files import writing
 from solov2.image import Image
@@ -188,7 +188,7 @@ def run_evaluation(options: argparse.Namespace) -> int:
         results = read_predictions(options.from_predictions, dataset)
     else:
         device = find_device(options.device)
-        model = load_model(options.model, device=device, dtype=find_dtype(options.dtype, device))
+        model = load_model(options.model, device=device, dtype=options.dtype)
         dataset = dataset.with_classes(shared_classes(model.class_names, dataset))
         results = predictions(model, dataset, options.batch)
     if options.predictions:

@@ -1,12 +1,13 @@
 """From a name or a file to a model that is ready to predict."""
 
+import sys
 from pathlib import Path
 
 import torch
 
 from solov2.checkpoint import Checkpoint, fit_state_dict, read_checkpoint, recognise_variant
 from solov2.config import VARIANTS, Variant, find_variant
-from solov2.engine import find_device, prepare
+from solov2.engine import find_device, find_dtype, prepare, stays_in_range, widest_fast_dtype
 from solov2.errors import CheckpointError, UnknownNameError
 from solov2.model import SOLOv2
 from solov2.published import weights_path
@@ -16,7 +17,7 @@ def load_model(
     name: str | Path,
     checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: str | torch.dtype = torch.float32,
 ) -> SOLOv2:
     """Return a model with its weights, in eval mode.
 
@@ -25,15 +26,17 @@ def load_model(
         checkpoint: a weights file of that variant. None means the embedded ones for `nano`, and for the others the
             published ones, downloaded into the user's cache once.
         device: "cpu", "cuda", "cuda:N", or "auto" for CUDA where there is one.
-        dtype: precision of weights and network. float32 gives the reference's masks to the last pixel; float16 on
-            CUDA and bfloat16 on newer CPUs are faster (`solov2.engine.fastest_dtype`).
+        dtype: precision of weights and network, or its name. float32 gives the reference's masks to the last pixel;
+            float16 on CUDA and bfloat16 on newer CPUs are faster. "auto" is the fastest (`solov2.engine.fastest_dtype`)
+            whose range holds the network's values; that one is not the fastest is said on standard error.
 
     Raises:
-        UnknownNameError: there is no such variant or device.
-        CheckpointError: the file cannot be read, is damaged, or belongs to another variant.
+        UnknownNameError: there is no such variant, device or dtype.
+        CheckpointError: the file cannot be read, is damaged, belongs to another variant, or overflows in float16.
         DownloadError: the published weights could not be fetched.
     """
     place = device if isinstance(device, torch.device) else find_device(device)
+    precision = find_dtype(dtype, place) if isinstance(dtype, str) else dtype
     if checkpoint is None and str(name) not in VARIANTS:
         checkpoint = _existing_file(Path(name))
         weights = read_checkpoint(checkpoint)
@@ -41,9 +44,21 @@ def load_model(
     else:
         variant = find_variant(str(name))
         weights = read_checkpoint(checkpoint or weights_path(variant.name))
+    model = prepare(_filled(variant, weights), place, precision)
+    if precision == torch.float16 and not stays_in_range(model):
+        complaint = f"with these weights the values of {variant.name} leave float16's range of 65,504"
+        if dtype != "auto":
+            raise CheckpointError(f"{complaint}, and nothing would be found. Use bfloat16 or float32")
+        precision = widest_fast_dtype(place)
+        print(f"{complaint}: {str(precision).removeprefix('torch.')} is used", file=sys.stderr)
+        model = prepare(_filled(variant, weights), place, precision)
+    return model
+
+
+def _filled(variant: Variant, weights: Checkpoint) -> SOLOv2:
     model = SOLOv2(variant, _class_names(weights, variant))
     model.load_state_dict(fit_state_dict(weights.state_dict, model))
-    return prepare(model, place, dtype)
+    return model
 
 
 def _existing_file(path: Path) -> Path:

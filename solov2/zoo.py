@@ -26,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     convert = commands.add_parser("convert", help="write the weights of any readable file as safetensors")
     convert.add_argument("file", type=Path, help="weights of any kind that can be read")
     convert.add_argument("out", type=Path, help="ends in .safetensors")
-    convert.add_argument("--classes", metavar="A,B", help="comma-separated class names, where the file does not say them")
+    convert.add_argument("--classes", metavar="A,B", help="names of the classes, where the file does not say them")
     for command in (download, info, convert):
         add_debug_flag(command)
     return parser

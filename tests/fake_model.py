@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
+import torch
 
 from app import webcam
 from app.frames import ControlPanel, Frame, Result
 from solov2 import Instances
+from solov2.engine import find_dtype
 from solov2.image import Geometry
 
 
@@ -44,7 +46,8 @@ def use_fake_model(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let `app.webcam` have these, and no window; return the list of the names that it loads."""
     names: list[str] = []
 
-    def load_model(name: str, **options: object) -> FakeModel:
+    def load_model(name: str, device: torch.device, dtype: str) -> FakeModel:
+        find_dtype(dtype, device)  # as the real one does before it loads anything
         names.append(name)
         return FakeModel()
 

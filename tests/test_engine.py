@@ -1,5 +1,7 @@
 """Devices, precisions, and BatchNorms folded away."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,15 @@ from torch import nn
 
 from solov2 import VARIANTS, SOLOv2
 from solov2.backbone import Backbone
-from solov2.engine import fastest_dtype, find_device, find_dtype, fold_batch_norms, prepare
+from solov2.engine import (
+    fastest_dtype,
+    find_device,
+    find_dtype,
+    fold_batch_norms,
+    prepare,
+    stays_in_range,
+    widest_fast_dtype,
+)
 from solov2.errors import SOLOv2Error, UnknownNameError
 
 CPU = torch.device("cpu")
@@ -66,6 +76,24 @@ def test_tensors_lie_channels_last_but_where_the_references_order_is_needed(
     image = np.zeros((40, 60, 3), np.uint8)
     assert model.backbone.conv1.weight.is_contiguous(memory_format=memory_format)
     assert model.preprocess([image], model.geometry(image)).is_contiguous(memory_format=memory_format)
+
+
+def test_values_that_leave_the_range_of_float16_are_noticed_though_norms_hide_them() -> None:
+    torch.manual_seed(0)
+    model = SOLOv2(VARIANTS["nano"])
+    for factor, dtype, stays in ((1, torch.float16, True), (1e5, torch.bfloat16, True), (1e5, torch.float16, False)):
+        made = deepcopy(model)
+        made.neck.lateral_convs[2].conv.weight.data *= factor  # type: ignore[union-attr, operator]
+        assert stays_in_range(prepare(made, CPU, dtype)) == stays
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
+def test_the_range_of_float32_costs_speed_where_nothing_computes_in_bfloat16(
+    capability: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    assert widest_fast_dtype(torch.device("cuda:1")) == dtype
+    assert widest_fast_dtype(CPU) == fastest_dtype(CPU)
 
 
 def test_the_cpu_is_always_there() -> None:

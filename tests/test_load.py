@@ -11,6 +11,7 @@ from skimage import data
 
 from solov2 import VARIANTS, CheckpointError, SOLOv2, UnknownNameError, load_model
 from solov2.checkpoint import save_checkpoint
+from solov2.engine import fastest_dtype
 from tests.parity.compare import build
 from tests.parity.recipe import make_picture, make_weights
 
@@ -116,12 +117,50 @@ def test_a_missing_file_is_called_missing(path: str) -> None:
         load_model("nano", path)
 
 
+def test_a_precision_has_a_name_too(file: Path) -> None:
+    assert load_model(file, dtype="bfloat16").dtype == torch.bfloat16
+    assert load_model(file, dtype="auto").dtype == fastest_dtype(torch.device("cpu"))
+    with pytest.raises(UnknownNameError, match="unknown dtype 'half'"):
+        load_model(file, dtype="half")
+
+
 def test_bfloat16_finds_much_the_same(made: SOLOv2, file: Path) -> None:
     model = load_model("nano", file, dtype=torch.bfloat16)
     assert model.dtype == torch.bfloat16
     found, expected = model.predict(PICTURE), made.predict(PICTURE)
     assert found.masks.shape[1:] == PICTURE.shape[:2]
     np.testing.assert_allclose(found.scores[:5], expected.scores[:5], atol=0.05)
+
+
+@pytest.fixture(scope="module")
+def overflowing(made: SOLOv2, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made network with a first layer of the pyramid that overflows in float16, which norms hide in float32."""
+    path = tmp_path_factory.mktemp("weights") / "overflowing.safetensors"
+    state_dict = dict(made.state_dict())
+    state_dict["neck.lateral_convs.0.conv.weight"] = 1e5 * state_dict["neck.lateral_convs.0.conv.weight"]
+    save_checkpoint(path, state_dict, "nano", ("person", "cat"))
+    return path
+
+
+def test_weights_that_overflow_in_float16_are_refused_in_it(file: Path, overflowing: Path) -> None:
+    assert len(load_model(overflowing).predict(PICTURE))
+    message = r"^with these weights the values of nano leave float16's range of 65,504, .* Use bfloat16 or float32$"
+    with pytest.raises(CheckpointError, match=message):
+        load_model(overflowing, dtype="float16")
+    assert load_model(file, dtype=torch.float16).dtype == torch.float16
+
+
+def test_weights_that_overflow_in_the_fastest_precision_get_a_wider_one(
+    overflowing: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("solov2.engine.fastest_dtype", lambda _device: torch.float16)
+    monkeypatch.setattr("solov2.load.widest_fast_dtype", lambda _device: torch.bfloat16)
+    model = load_model(overflowing, dtype="auto")
+    assert model.dtype == torch.bfloat16
+    assert capsys.readouterr().err == (
+        "with these weights the values of nano leave float16's range of 65,504: bfloat16 is used\n"
+    )
+    assert len(model.predict(PICTURE))
 
 
 def test_a_longer_training_of_the_same_network_takes_its_weights(tmp_path: Path) -> None:
