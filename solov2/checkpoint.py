@@ -1,10 +1,9 @@
-"""Weights in and out of files: whose they are, which variant they fit, and what is wrong where they do not.
+"""Weights in and out of files, and whose they are.
 
 Our tensors bear the names of OpenMMLab's checkpoints, so those load as they are; the SOLO authors' are renamed.
 """
 
 import contextlib
-import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -19,14 +18,11 @@ from torch import Tensor
 
 from solov2.config import VARIANTS, find_variant
 from solov2.errors import CheckpointError, few_of
-from solov2.model import SOLOv2
 from solov2.unpickle import load_without_executing
 
 Source = Literal["safetensors", "openmmlab", "solo-authors", "state-dict"]
-Shapes = Mapping[str, tuple[int, ...]]
 
 _CLASS_WEIGHT = "mask_head.conv_cls.weight"
-_CLASS_KEYS = (_CLASS_WEIGHT, "mask_head.conv_cls.bias")
 _AUTHORS_PREFIXES = {
     "bbox_head.cate_convs.": "mask_head.cls_convs.",
     "bbox_head.kernel_convs.": "mask_head.kernel_convs.",
@@ -36,6 +32,8 @@ _AUTHORS_PREFIXES = {
     "mask_feat_head.": "mask_head.mask_feature_head.",
 }
 _FULL_MODULATION = 100.0  # the sigmoid of it is exactly 1 in every precision
+_UNMODULATED_PX = (852, 512)
+_CONTAINERS = ("averaged", "state_dict", "model")  # keys of weights; the first is of our unfinished trainings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +44,8 @@ class Checkpoint:
         state_dict: tensors on the CPU, under our names.
         variant: the variant's name, where the file says it; else ask `recognise_variant`.
         class_names: the name of each label, where the file says them.
+        input_px: most that the long and the short side of the resized input may have, where that is not the variant's:
+            the SOLO authors ran their Light model with deformable convolutions at 852 and 512.
         source: who wrote the file.
         metadata: what else it says about itself.
         left_out: classes of the file's further objects, which were not read.
@@ -55,6 +55,7 @@ class Checkpoint:
     source: Source
     variant: str | None = None
     class_names: tuple[str, ...] | None = None
+    input_px: tuple[int, int] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
@@ -63,8 +64,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read weights of this project, of OpenMMLab (2.x and 3.x) or of the SOLO authors, or a bare state dict.
 
     Nothing that the file names is run. Where OpenMMLab trained with an exponential moving average, the averaged weights
-    are read: they are what its files keep under the ordinary names. Class names whose number is not that of the
-    weights' classes are ignored.
+    are read: they are what its files keep under the ordinary names. So are those of our own unfinished trainings
+    (`last.pt`). Class names whose number is not that of the weights' classes are ignored.
 
     Raises:
         CheckpointError: there is no such file, or it holds no weights, or asks to run code.
@@ -88,6 +89,7 @@ def save_checkpoint(
     variant: str,
     class_names: Sequence[str],
     metadata: Mapping[str, Any] | None = None,
+    input_px: tuple[int, int] | None = None,
 ) -> None:
     """Write weights as safetensors; an older file at `path` is replaced only when the new one is whole.
 
@@ -97,6 +99,7 @@ def save_checkpoint(
         variant: name of the variant that they fit.
         class_names: the name of each label.
         metadata: anything that JSON can hold.
+        input_px: as in `Checkpoint`.
 
     Raises:
         CheckpointError: the file cannot be written.
@@ -108,6 +111,7 @@ def save_checkpoint(
         "variant": find_variant(variant).name,
         "class_names": json.dumps(list(class_names)),
         "metadata": json.dumps(metadata or {}),
+        "input_px": json.dumps(input_px),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -118,73 +122,6 @@ def save_checkpoint(
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         raise CheckpointError(f"cannot write weights to {path}: {error}.") from error
-
-
-def recognise_variant(state_dict: Mapping[str, Tensor]) -> str | None:
-    """Return the variant whose tensors have these names and shapes, with any number of classes; None if there is none.
-
-    `r50-1x` and `r50` are one network trained for different times; both are recognised as `r50`.
-    """
-    found = _shapes(state_dict)
-    return next((name for name in reversed(VARIANTS) if _misfit(found, name) == 0), None)
-
-
-def fit_state_dict(state_dict: Mapping[str, Tensor], model: SOLOv2) -> dict[str, Tensor]:
-    """Return `state_dict` as `model.load_state_dict` takes it, or say why it does not fit.
-
-    Counters of BatchNorm (`num_batches_tracked`), which older files lack, are filled in.
-
-    Raises:
-        CheckpointError: names the tensors that are missing, unexpected or of another shape, and the likeliest variant.
-    """
-    own = model.state_dict()
-    found, expected = _shapes(state_dict), _shapes(own)
-    wrong = [name for name in found if name in expected and found[name] != expected[name]]
-    complaints = {
-        "missing": [f"{name} {expected[name]}" for name in expected if name not in found],
-        "unexpected": [f"{name} {found[name]}" for name in found if name not in expected],
-        "wrong shape": [f"{name} {found[name]}, need {expected[name]}" for name in wrong],
-    }
-    details = "; ".join(f"{kind}: {few_of(names, 3)}" for kind, names in complaints.items() if names)
-    if details:
-        raise CheckpointError(f"the weights do not fit {model.variant.name}{_likeliest(found, model)}. {details}.")
-    counters = {name: torch.zeros_like(tensor, device="cpu") for name, tensor in own.items() if _is_counter(name)}
-    return {**counters, **state_dict}
-
-
-def _likeliest(found: Shapes, model: SOLOv2) -> str:
-    """Return what the weights may rather be, as the continuation of a sentence."""
-    misfits = {name: _misfit(found, name) for name in reversed(VARIANTS)}
-    best = min(misfits, key=lambda name: misfits[name])
-    if misfits[best] < min(misfits[model.variant.name], len(found) / 2):
-        return f", they look like {best}"
-    if misfits[model.variant.name] == 0:
-        return f" with {len(model.class_names)} classes, they know {found[_CLASS_WEIGHT][0]}"
-    return ""
-
-
-def _misfit(found: Shapes, variant: str) -> int:
-    """Return how many tensors keep `found` from being `variant`, whatever the number of classes."""
-    found, expected = _without_classes(found), _without_classes(_variant_shapes(variant))
-    return len(set(found.items()) ^ set(expected.items()))
-
-
-@functools.cache
-def _variant_shapes(variant: str) -> Shapes:
-    with torch.device("meta"):
-        return _shapes(SOLOv2(VARIANTS[variant]).state_dict())
-
-
-def _shapes(state_dict: Mapping[str, Tensor]) -> Shapes:
-    return {name: tuple(tensor.shape) for name, tensor in state_dict.items() if not _is_counter(name)}
-
-
-def _without_classes(shapes: Shapes) -> Shapes:
-    return {name: shape[1:] if name in _CLASS_KEYS else shape for name, shape in shapes.items()}
-
-
-def _is_counter(name: str) -> bool:
-    return name.endswith(".num_batches_tracked")
 
 
 def _refuse_other_files(path: Path, head: bytes) -> None:
@@ -201,43 +138,61 @@ def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header: dict[str, str] = file.metadata() or {}
-            state_dict, _ = _our_names({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        class_names = tuple(json.loads(header["class_names"])) if "class_names" in header else None
-        metadata = json.loads(header.get("metadata", "{}"))
-    except (SafetensorError, ValueError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged or incomplete: {error}. Get the file again.") from error
-    variant = header.get("variant")
-    return Checkpoint(state_dict, "safetensors", variant if variant in VARIANTS else None, class_names, metadata)
+    state_dict, _, authors_px = _our_names(tensors)
+    variant, metadata, own_px = header.get("variant"), _json(header, "metadata"), _json(header, "input_px")
+    return Checkpoint(
+        state_dict,
+        "safetensors",
+        variant=variant if variant in VARIANTS else None,
+        class_names=_matching(_json(header, "class_names"), state_dict),
+        input_px=(int(own_px[0]), int(own_px[1])) if isinstance(own_px, list) else authors_px,
+        metadata=metadata if isinstance(metadata, dict) else {},
+    )
+
+
+def _json(header: Mapping[str, str], key: str) -> Any:
+    """Return what a header says, or None where it says nothing or, as others may, not in our form."""
+    try:
+        return json.loads(header.get(key, "null"))
+    except ValueError:
+        return None
 
 
 def _from_content(path: Path, content: Any, left_out: tuple[str, ...]) -> Checkpoint:
     """Find the weights in what a pickle held."""
     outer = content if isinstance(content, dict) else {}
-    inner = next((outer[key] for key in ("state_dict", "model") if isinstance(outer.get(key), dict)), outer)
+    inner = next((outer[key] for key in _CONTAINERS if isinstance(outer.get(key), dict)), outer)
     tensors = {str(name): tensor.detach() for name, tensor in inner.items() if isinstance(tensor, Tensor)}
     if not tensors:
-        raise CheckpointError(f"{path} holds no weights: no dictionary of tensors in it, or under 'state_dict' in it.")
+        objects = f" Objects of {few_of(left_out, 3)} are not read: save their state_dict()." if left_out else ""
+        raise CheckpointError(
+            f"{path} holds no weights: no dictionary of tensors in it, or under 'state_dict' in it.{objects}"
+        )
     meta = outer.get("meta")
-    state_dict, is_authors = _our_names(tensors)
+    state_dict, is_authors, input_px = _our_names(tensors)
     source: Source = "solo-authors" if is_authors else "openmmlab" if isinstance(meta, dict) else "state-dict"
     facts = meta if isinstance(meta, dict) else {}
     return Checkpoint(
         state_dict,
         source,
         variant=next((name for name, row in VARIANTS.items() if row.weights_file == path.name), None),
-        class_names=_class_names(facts, state_dict),
+        class_names=_matching(outer.get("class_names") or _class_names(facts), state_dict),
+        input_px=input_px,
         metadata={key: value for key, value in facts.items() if _is_short(value)},
         left_out=left_out,
     )
 
 
-def _our_names(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
-    """Return the tensors under our names, and whether they had those of the SOLO authors' code."""
+def _our_names(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool, tuple[int, int] | None]:
+    """Return the tensors under our names, whether they had those of the SOLO authors' code, and their input's size."""
     plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     plain = {name: tensor for name, tensor in plain.items() if not name.startswith("ema_")}
     renamed = {_our_name(name): tensor for name, tensor in plain.items()}
-    _modulate(renamed)
-    return renamed, renamed.keys() != plain.keys()
+    is_unmodulated = _modulate(renamed)
+    return renamed, renamed.keys() != plain.keys(), _UNMODULATED_PX if is_unmodulated else None
 
 
 def _our_name(name: str) -> str:
@@ -247,8 +202,12 @@ def _our_name(name: str) -> str:
     return name
 
 
-def _modulate(state_dict: dict[str, Tensor]) -> None:
-    """Give deformable convolutions without modulation, which the authors' Light model has, one that is exactly 1."""
+def _modulate(state_dict: dict[str, Tensor]) -> bool:
+    """Give deformable convolutions without modulation one that is exactly 1, and return whether there are any.
+
+    Only one published model has them, the SOLO authors' Light model (`solov2_light_512_dcn_r50_fpn_8gpu_3x`).
+    """
+    is_unmodulated = False
     for name in [name for name in state_dict if name.endswith(".conv_offset.weight")]:
         weight, bias_name = state_dict[name], name.removesuffix("weight") + "bias"
         taps = weight.shape[2] * weight.shape[3]
@@ -256,13 +215,19 @@ def _modulate(state_dict: dict[str, Tensor]) -> None:
             bias = state_dict[bias_name]
             state_dict[name] = torch.cat([weight, weight.new_zeros(taps, *weight.shape[1:])])
             state_dict[bias_name] = torch.cat([bias, bias.new_full((taps,), _FULL_MODULATION)])
+            is_unmodulated = True
+    return is_unmodulated
 
 
-def _class_names(meta: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> tuple[str, ...] | None:
-    """Return OpenMMLab's class names (2.x and 3.x keep them in different places) if there is one for each class."""
+def _class_names(meta: Mapping[str, Any]) -> Any:
+    """Return what OpenMMLab's files say about the classes; 2.x and 3.x keep it in different places."""
     dataset = meta.get("dataset_meta")
     places = [dataset, meta] if isinstance(dataset, dict) else [meta]
-    names = next((place[key] for place in places for key in ("classes", "CLASSES") if place.get(key)), None)
+    return next((place[key] for place in places for key in ("classes", "CLASSES") if place.get(key)), None)
+
+
+def _matching(names: Any, state_dict: Mapping[str, Tensor]) -> tuple[str, ...] | None:
+    """Return the class names if there is one for each class of the weights."""
     if isinstance(names, str):  # of a single class
         names = (names,)
     if not isinstance(names, list | tuple) or len(names) != len(state_dict.get(_CLASS_WEIGHT, ())):

@@ -6,9 +6,10 @@ from pathlib import Path
 import torchvision
 from torch import Tensor
 
-from solov2.checkpoint import fit_state_dict, read_checkpoint
+from solov2.checkpoint import read_checkpoint
 from solov2.errors import CheckpointError, DownloadError
 from solov2.model import SOLOv2
+from solov2.recognise import fit_state_dict
 
 
 def load_backbone(model: SOLOv2, path: Path | None) -> None:

@@ -1,16 +1,18 @@
 """From a name or a file to a model that is ready to predict."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from solov2.checkpoint import Checkpoint, fit_state_dict, read_checkpoint, recognise_variant
+from solov2.checkpoint import Checkpoint, read_checkpoint
 from solov2.config import VARIANTS, Variant, find_variant
 from solov2.engine import find_device, find_dtype, prepare, stays_in_range, widest_fast_dtype
 from solov2.errors import CheckpointError, UnknownNameError
 from solov2.model import SOLOv2
 from solov2.published import weights_path
+from solov2.recognise import class_count, fit_state_dict, variant_of
 
 
 def load_model(
@@ -40,10 +42,12 @@ def load_model(
     if checkpoint is None and str(name) not in VARIANTS:
         checkpoint = _existing_file(Path(name))
         weights = read_checkpoint(checkpoint)
-        variant = _variant_of(weights, checkpoint)
+        variant = find_variant(variant_of(weights, checkpoint))
     else:
         variant = find_variant(str(name))
         weights = read_checkpoint(checkpoint or weights_path(variant.name))
+    if weights.input_px:
+        variant = replace(variant, long_px=weights.input_px[0], short_px=weights.input_px[1])
     model = prepare(_filled(variant, weights), place, precision)
     if precision == torch.float16 and not stays_in_range(model):
         complaint = f"with these weights the values of {variant.name} leave float16's range of 65,504"
@@ -69,21 +73,10 @@ def _existing_file(path: Path) -> Path:
     raise UnknownNameError("variant", str(path), VARIANTS)
 
 
-def _variant_of(weights: Checkpoint, path: Path | str) -> Variant:
-    name = weights.variant or recognise_variant(weights.state_dict)
-    if name is None:
-        raise CheckpointError(
-            f"{path} is of no known variant: its {len(weights.state_dict)} tensors, such as "
-            f"{next(iter(weights.state_dict))}, fit none of {', '.join(VARIANTS)}"
-        )
-    return find_variant(name)
-
-
 def _class_names(weights: Checkpoint, variant: Variant) -> tuple[str, ...]:
     """Return the file's class names, the variant's where their number fits, else "class 0", "class 1", ..."""
-    bias = weights.state_dict.get("mask_head.conv_cls.bias")
-    count = len(variant.class_names) if bias is None else len(bias)
-    if weights.class_names and len(weights.class_names) == count:
+    count = class_count(weights, variant.name)
+    if weights.class_names:
         return weights.class_names
     if count == len(variant.class_names):
         return variant.class_names

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from solov2.checkpoint import Checkpoint, fit_state_dict, read_checkpoint, recognise_variant, save_checkpoint
+from solov2.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from solov2.cli import CommandParser, add_debug_flag, run_command
 from solov2.config import VARIANTS
 from solov2.errors import CheckpointError
 from solov2.model import SOLOv2
 from solov2.published import published_weights, sha256_of, weights_path
+from solov2.recognise import class_count, describe_misfit, fit_state_dict, recognise_variant, variant_of
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,17 +56,21 @@ def _info(options: argparse.Namespace) -> int:
     tensors = checkpoint.state_dict
     numbers = sum(tensor.numel() for name, tensor in tensors.items() if name.rpartition(".")[2] in ("weight", "bias"))
     names = checkpoint.class_names
+    variant = checkpoint.variant or recognise_variant(tensors)
     rows = {
         "format": checkpoint.source,
-        "variant": checkpoint.variant or recognise_variant(tensors) or "unknown",
+        "variant": variant or f"unknown: {describe_misfit(tensors)}",
         "classes": f"{len(names)}: {', '.join(names)}" if names else "not said",
         "tensors": f"{len(tensors)}, with {numbers / 1e6:.1f} M parameters",
         "left out": ", ".join(checkpoint.left_out) or "nothing",
         "SHA-256": sha256_of(options.file),
         **checkpoint.metadata,
     }
+    size_px = checkpoint.input_px or (VARIANTS[variant].long_px, VARIANTS[variant].short_px) if variant else None
+    if size_px:
+        rows["test size"] = f"{size_px[0]} x {size_px[1]}"
     for title, value in rows.items():
-        print(f"{title:<18}{value}")
+        print(f"{title:<17} {value}")
     return 0
 
 
@@ -73,14 +78,12 @@ def _convert(options: argparse.Namespace) -> int:
     if options.out.suffix != ".safetensors":
         raise CheckpointError(f"the output must end in .safetensors, got {options.out}")
     checkpoint = read_checkpoint(options.file)
-    variant = checkpoint.variant or recognise_variant(checkpoint.state_dict)
-    if variant is None:
-        raise CheckpointError(f"{options.file} holds no variant that is known here. Known: {', '.join(VARIANTS)}")
+    variant = variant_of(checkpoint, options.file)
     class_names = _class_names(checkpoint, variant, options)
     with torch.device("meta"):
         model = SOLOv2(VARIANTS[variant], class_names)
     weights = fit_state_dict(checkpoint.state_dict, model)
-    save_checkpoint(options.out, weights, variant, class_names, checkpoint.metadata)
+    save_checkpoint(options.out, weights, variant, class_names, checkpoint.metadata, checkpoint.input_px)
     written = read_checkpoint(options.out).state_dict
     if written.keys() != weights.keys() or not all(torch.equal(written[name], weights[name]) for name in weights):
         raise CheckpointError(f"{options.out} does not read back as it was written. Check the disk.")
@@ -89,12 +92,14 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _class_names(checkpoint: Checkpoint, variant: str, options: argparse.Namespace) -> tuple[str, ...]:
+    row, count = VARIANTS[variant], class_count(checkpoint, variant)
     if options.classes:
-        return tuple(options.classes.split(","))
+        names = tuple(options.classes.split(","))
+        if len(names) != count:
+            raise CheckpointError(f"--classes must name the {count} classes of {options.file}, got {len(names)}")
+        return names
     if checkpoint.class_names:
         return checkpoint.class_names
-    row = VARIANTS[variant]
-    count = len(checkpoint.state_dict["mask_head.conv_cls.bias"])
     if count != len(row.class_names):
         raise CheckpointError(f"{options.file} does not name its {count} classes. Name them with --classes A,B,...")
     return row.class_names

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
 from solov2.backbone import DeformableConv2d
-from solov2.checkpoint import fit_state_dict, read_checkpoint, recognise_variant, save_checkpoint
+from solov2.checkpoint import read_checkpoint, save_checkpoint
 from solov2.config import COCO_CLASSES, VARIANTS
-from solov2.errors import CheckpointError, SOLOv2Error
-from solov2.model import SOLOv2
+from solov2.errors import CheckpointError
 
 HISTORY = "mmengine.logging.history_buffer"
 
@@ -34,12 +34,6 @@ def weights(classes: int = 2) -> dict[str, Tensor]:
         "mask_head.conv_cls.weight": torch.randn(classes, 4, 3, 3),
         "mask_head.conv_cls.bias": torch.randn(classes),
     }
-
-
-def on_meta(variant: str, class_names: tuple[str, ...] | None = None) -> SOLOv2:
-    """The network of `variant` without memory for its weights."""
-    with torch.device("meta"):
-        return SOLOv2(VARIANTS[variant], class_names)
 
 
 def assert_equal(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -198,6 +192,30 @@ def test_a_deformable_convolution_without_modulation_computes_the_same_as_before
         torch.testing.assert_close(ours(features), expected)
 
 
+def test_the_authors_light_model_without_modulation_keeps_the_size_it_was_run_at(saved: Any, tmp_path: Path) -> None:
+    offsets = {"conv2.conv_offset.weight": torch.zeros(18, 4, 3, 3), "conv2.conv_offset.bias": torch.zeros(18)}
+    modulated = {name: torch.zeros(27, *tensor.shape[1:]) for name, tensor in offsets.items()}
+    assert read_checkpoint(saved({"state_dict": {**weights(), **modulated}})).input_px is None
+    checkpoint = read_checkpoint(saved({"state_dict": {**weights(), **offsets}}))
+    assert checkpoint.input_px == (852, 512)
+    path = tmp_path / "converted.safetensors"
+    save_checkpoint(path, checkpoint.state_dict, "light-r50-dcn", ["a", "b"], {}, checkpoint.input_px)
+    assert read_checkpoint(path).input_px == (852, 512)
+
+
+def test_an_unfinished_training_gives_its_averaged_weights_and_its_classes(saved: Any) -> None:
+    expected = weights()
+    trained = {name: torch.zeros_like(tensor) for name, tensor in expected.items()}
+    checkpoint = read_checkpoint(saved({"model": trained, "averaged": expected, "class_names": ["fox", "owl"]}))
+    assert_equal(checkpoint.state_dict, expected)
+    assert checkpoint.class_names == ("fox", "owl")
+
+
+def test_a_saved_model_instead_of_its_weights_says_what_to_save(saved: Any) -> None:
+    with pytest.raises(CheckpointError, match=r"Objects of .* are not read: save their state_dict\(\)\.$"):
+        read_checkpoint(saved(torchvision.models.resnet18()))
+
+
 def test_our_files_say_what_they_are(tmp_path: Path) -> None:
     path, expected = tmp_path / "own.safetensors", weights()
     save_checkpoint(path, expected, "nano", ["person", "cat"], {"epochs": 7, "ap50": {"cat": 0.7}})
@@ -215,6 +233,13 @@ def test_the_safetensors_of_others_load_too(tmp_path: Path) -> None:
     checkpoint = read_checkpoint(path)
     assert_equal(checkpoint.state_dict, expected)
     assert checkpoint.variant is None
+
+
+@pytest.mark.parametrize("names", ["person,cat", '["person"]', "7"])
+def test_class_names_that_others_write_in_their_own_way_are_ignored(tmp_path: Path, names: str) -> None:
+    path = tmp_path / "others.safetensors"
+    save_file(weights(), path, {"class_names": names, "metadata": "not JSON"})
+    assert read_checkpoint(path).class_names is None
 
 
 def test_a_failed_save_keeps_the_older_file_and_leaves_nothing_beside_it(
@@ -358,41 +383,3 @@ def test_a_missing_file_and_a_folder_are_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.pth", tmp_path):
         with pytest.raises(CheckpointError, match=f"cannot read weights from {path}"):
             read_checkpoint(path)
-
-
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "r50-1x"])
-def test_a_variant_is_recognised_whatever_its_classes(variant: str) -> None:
-    assert recognise_variant(on_meta(variant).state_dict()) == variant
-    own_classes = on_meta(variant, ("a", "b", "c")).state_dict()
-    assert recognise_variant({name: t for name, t in own_classes.items() if "num_batches" not in name}) == variant
-
-
-def test_the_two_r50_are_one_network_and_other_weights_are_none() -> None:
-    assert recognise_variant(on_meta("r50-1x").state_dict()) == "r50"
-    assert recognise_variant(weights()) is None
-
-
-def test_missing_batch_counters_are_filled_in() -> None:
-    model = SOLOv2(VARIANTS["nano"])
-    old = {name: tensor for name, tensor in model.state_dict().items() if "num_batches_tracked" not in name}
-    model.load_state_dict(fit_state_dict(old, model))
-
-
-def test_weights_of_another_variant_are_listed_with_the_likeliest() -> None:
-    with pytest.raises(CheckpointError) as caught:
-        fit_state_dict(on_meta("light-r50").state_dict(), on_meta("light-r18"))
-    message = str(caught.value)
-    assert message.startswith("the weights do not fit light-r18, they look like light-r50.")
-    assert "backbone.layer1.0.conv1.weight (64, 64, 1, 1), need (64, 64, 3, 3)" in message
-    assert "more" in message
-    assert "\n" not in message
-
-
-def test_weights_of_the_same_variant_with_other_classes_say_how_many() -> None:
-    with pytest.raises(CheckpointError, match="fit nano with 3 classes, they know 2"):
-        fit_state_dict(on_meta("nano").state_dict(), on_meta("nano", ("a", "b", "c")))
-
-
-def test_weights_of_another_network_are_called_no_variant() -> None:
-    with pytest.raises(SOLOv2Error, match=r"fit nano\. missing: backbone.conv1.weight .* unexpected: fc.weight \(2,\)"):
-        fit_state_dict({"fc.weight": torch.ones(2)}, on_meta("nano"))

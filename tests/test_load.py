@@ -101,6 +101,13 @@ def test_tensors_of_no_variant_are_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "other.pth")
 
 
+def test_weights_that_were_run_at_another_size_are_run_at_it(made: SOLOv2, tmp_path: Path) -> None:
+    path = tmp_path / "larger.safetensors"
+    save_checkpoint(path, made.state_dict(), "nano", ("person", "cat"), input_px=(512, 320))
+    assert load_model(path).geometry(PICTURE).padded_hw == (320, 512)
+    assert load_model("nano", path).geometry(PICTURE).padded_hw == (320, 512)
+
+
 def test_an_unknown_name_is_answered_with_the_closest(file: Path) -> None:
     message = r"^unknown variant 'light-r81'\. Did you mean 'light-r18'\? Known: nano, light-r18, "
     with pytest.raises(UnknownNameError, match=message):

@@ -91,6 +91,21 @@ def test_convert_asks_for_class_names_that_the_file_lacks(
     assert "does not name its 3 classes" in capsys.readouterr().err
     assert zoo.main(["convert", str(bare), str(out), "--classes", "a,b,c"]) == 0
     assert read_checkpoint(out).class_names == ("a", "b", "c")
+    assert zoo.main(["convert", str(bare), str(out), "--classes", "a,b"]) == 2
+    assert f"--classes must name the 3 classes of {bare}, got 2" in capsys.readouterr().err
+
+
+def test_info_lists_what_keeps_weights_from_being_a_variant(
+    openmmlab_nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = read_checkpoint(openmmlab_nano).state_dict
+    weights["mask_head.conv_kernel.bias"] = torch.zeros(7)
+    torch.save(weights, tmp_path / "odd.pth")
+    assert zoo.main(["info", str(tmp_path / "odd.pth")]) == 0
+    assert (
+        "unknown: it comes closest to nano. wrong shape: mask_head.conv_kernel.bias (7,), need (48,)."
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,4 +129,4 @@ def test_weights_of_no_known_variant_are_not_converted(tmp_path: Path, capsys: p
     path = tmp_path / "other.pth"
     torch.save({"fc.weight": torch.ones(2)}, path)
     assert zoo.main(["convert", str(path), str(tmp_path / "out.safetensors")]) == 2
-    assert "no variant that is known here" in capsys.readouterr().err
+    assert "is of no known variant: its 1 tensors, such as fc.weight, fit none of nano" in capsys.readouterr().err
