@@ -1,7 +1,7 @@
 """COCO-format data: which pictures there are, and the instances of each."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -84,6 +84,10 @@ class CocoDataset:
         chosen._choose(class_names)
         return chosen
 
+    def has_category(self, category_id: int) -> bool:
+        """Return whether the file has this category, chosen or not."""
+        return category_id in self._ids.values()
+
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.images)
@@ -103,7 +107,7 @@ class CocoDataset:
         entry = self.images[index]
         path = self.images_folder / entry["file_name"]
         flags = cv2.IMREAD_COLOR if entry.get(UPRIGHT) else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = cv2.imread(str(path), flags)
+        bgr = cv2.imread(str(path), flags) if path.is_file() else None  # where OpenCV would add a line of its own
         if bgr is None:
             raise DatasetError(f"could not read {path}, which {self.annotations_file} names")
         height, width = bgr.shape[:2]
@@ -204,14 +208,26 @@ def _check_entries(content: Content, path: Path) -> None:
     }
     for key, fields in required.items():
         for number, entry in enumerate(content[key]):
-            lacking = [field for field in fields if field not in entry]
+            lacking = [field for field in fields if not isinstance(entry, dict) or field not in entry]
             if lacking:
                 raise DatasetError(f"{path}: entry {number} of {key} has no {', '.join(lacking)}")
-    names = [category["name"] for category in content["categories"]]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    for number, image in enumerate(content["images"]):
+        if not all(isinstance(image[side], int) and image[side] > 0 for side in ("height", "width")):
+            raise DatasetError(f"{path}: entry {number} of images must have whole numbers as height and width")
+    for key in ("images", "categories"):
+        twice = _twice([entry["id"] for entry in content[key]])
+        if twice is not None:
+            raise DatasetError(f"{path} has two {key} with the id {twice!r}. Number them anew")
+    twice = _twice([category["name"] for category in content["categories"]])
     if twice is not None:
         raise DatasetError(f"{path} has two categories called {twice!r}. Rename one")
     _check_annotations(content, path)
+
+
+def _twice(values: Sequence[Any]) -> Any:
+    """Return a value that is there more than once, or None."""
+    counts = Counter(map(str, values))
+    return next((value for value in values if counts[str(value)] > 1), None)
 
 
 def _check_annotations(content: Content, path: Path) -> None:

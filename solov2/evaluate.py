@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from solov2.cli import CommandParser, add_debug_flag, run_command
 from solov2.coco import CocoDataset
+from solov2.coco_results import read_predictions
 from solov2.engine import find_device
 from solov2.errors import DatasetError, SOLOv2Error, few_of
-from solov2.files import writing
+from solov2.files import check_writable, writing
 from solov2.image import Image
 from solov2.load import load_model
 from solov2.metrics import METRICS, coco_metrics
@@ -113,33 +114,6 @@ def shared_classes(model_classes: Sequence[str], dataset: CocoDataset) -> list[s
     return shared
 
 
-def read_predictions(path: Path, dataset: CocoDataset) -> list[dict[str, Any]]:
-    """Read predictions in COCO's results format.
-
-    Raises:
-        DatasetError: the file cannot be read, is of another format, or is of other pictures.
-    """
-    try:
-        results = json.loads(path.read_text())
-    except OSError as error:
-        raise DatasetError(f"could not read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
-    if not isinstance(results, list):
-        raise DatasetError(f"{path} must hold a list of predictions, got {type(results).__name__}")
-    image_ids = {image["id"] for image in dataset.images}
-    shape = next((key for key in ("segmentation", "bbox") if results and key in results[0]), "segmentation")
-    for number, result in enumerate(results):
-        lacking = [key for key in ("image_id", "category_id", "score", shape) if key not in result]
-        if lacking:
-            raise DatasetError(f"{path}: prediction {number} has no {', '.join(lacking)}")
-        if result["image_id"] not in image_ids:
-            raise DatasetError(
-                f"{path}: prediction {number} is of image {result['image_id']}, which {dataset.annotations_file} lacks"
-            )
-    return results
-
-
 def table(metrics: dict[str, dict[str, Any]]) -> str:
     """Return the figures in percent, one row for masks, boxes, and the masks of each class."""
     classes: dict[str, dict[str, float]] = metrics["masks"]["classes"]
@@ -181,6 +155,8 @@ def run_evaluation(options: argparse.Namespace) -> int:
         raise SOLOv2Error(f"--batch must be at least 1, got {options.batch}")
     if options.model and not options.images:
         raise SOLOv2Error("--model needs --images DIR, the folder of the pictures")
+    for path in filter(None, (options.out, options.predictions)):
+        check_writable(path)
     dataset = CocoDataset(options.images or options.annotations.parent, options.annotations)
     if options.classes:
         dataset = dataset.with_classes(options.classes.split(","))
@@ -202,7 +178,6 @@ def run_evaluation(options: argparse.Namespace) -> int:
 
 def _write(path: Path, value: Any) -> None:
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(value))
 
 

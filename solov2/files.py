@@ -1,10 +1,25 @@
 """Writing files, and what to say when that fails."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from solov2.errors import SOLOv2Error
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder of a file that will be written much later, and say now if that will not work.
+
+    Raises:
+        SOLOv2Error: `path` is a folder, or its folder cannot be made or written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise SOLOv2Error(f"could not write {path}: Is a directory")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SOLOv2Error(f"could not write {path}: Permission denied")
 
 
 @contextmanager

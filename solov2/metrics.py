@@ -27,9 +27,12 @@ def coco_metrics(dataset: CocoDataset, results: list[dict[str, Any]], kind: str 
 
     Returns:
         `METRICS` in [0, 1] (-1 where there is no ground truth), and "classes": name -> `METRICS`.
+
+    Raises:
+        DatasetError: a mask of the ground truth is broken.
     """
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = _ground_truth(dataset)
+        truth = _ground_truth(dataset, kind)
         evaluation = COCOeval(truth, _detections(truth, results, kind), kind)
         evaluation.params.catIds = sorted(dataset.category_ids)
         evaluation.params.imgIds = [image["id"] for image in dataset.images]
@@ -50,14 +53,14 @@ def _summary(evaluation: COCOeval) -> dict[str, float]:
     return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
 
 
-def _ground_truth(dataset: CocoDataset) -> COCO:
+def _ground_truth(dataset: CocoDataset, kind: str) -> COCO:
     sizes = {image["id"]: (image["height"], image["width"]) for image in dataset.images}
     truth = COCO()
     truth.dataset = {
         "images": dataset.images,
         "categories": [{"id": category_id} for category_id in dataset.category_ids],
         "annotations": [
-            _complete(annotation, number, sizes[annotation["image_id"]])
+            _complete(annotation, number, sizes[annotation["image_id"]], kind)
             for number, annotation in enumerate(dataset.annotations, 1)
         ],
     }
@@ -65,12 +68,15 @@ def _ground_truth(dataset: CocoDataset) -> COCO:
     return truth
 
 
-def _complete(annotation: dict[str, Any], number: int, size: tuple[int, int]) -> dict[str, Any]:
+def _complete(annotation: dict[str, Any], number: int, size: tuple[int, int], kind: str) -> dict[str, Any]:
     """Return a copy with all that pycocotools reads, which own annotations often lack."""
     # Not the file's own id: 0 means "no match" to pycocotools, and ids may be there twice.
     complete = {"iscrowd": 0, **annotation, "id": number}
-    if not {"area", "bbox"} <= annotation.keys():
-        code = mask_code(annotation["segmentation"], size)
+    has_figures = {"area", "bbox"} <= annotation.keys()
+    if has_figures and kind == "bbox":
+        return complete
+    complete["segmentation"] = code = mask_code(annotation["segmentation"], size)
+    if not has_figures:
         complete = {"area": float(coco_mask.area(code)), "bbox": coco_mask.toBbox(code).tolist(), **complete}
     return complete
 

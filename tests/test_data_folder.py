@@ -269,6 +269,22 @@ def named_twice(folder: Path, content: dict[str, Any]) -> None:
     content["categories"][1]["name"] = "square"
 
 
+def numbered_twice(folder: Path, content: dict[str, Any]) -> None:
+    content["images"][1]["id"] = content["images"][0]["id"]
+
+
+def of_the_same_category(folder: Path, content: dict[str, Any]) -> None:
+    content["categories"][1]["id"] = content["categories"][0]["id"]
+
+
+def of_no_size(folder: Path, content: dict[str, Any]) -> None:
+    content["images"][2]["height"] = "tall"
+
+
+def with_a_number_for_a_category(folder: Path, content: dict[str, Any]) -> None:
+    content["categories"].append(5)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -281,6 +297,10 @@ def named_twice(folder: Path, content: dict[str, Any]) -> None:
         (without_width, "labels.json: entry 2 of images has no width"),
         (of_other_size, "labels.json says that labels_003.png is of 50x96 pixels, but it has 128x96"),
         (named_twice, "labels.json has two categories called 'square'"),
+        (numbered_twice, r"labels.json has two images with the id \d+\. Number them anew"),
+        (of_the_same_category, r"labels.json has two categories with the id \d+\. Number them anew"),
+        (of_no_size, "labels.json: entry 2 of images must have whole numbers as height and width"),
+        (with_a_number_for_a_category, "labels.json: entry 2 of categories has no id, name"),
     ],
 )
 def test_a_broken_coco_entry_is_named(

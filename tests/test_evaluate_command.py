@@ -263,14 +263,26 @@ def test_the_table_shows_percent_for_masks_boxes_and_classes(
     assert {len(values) for values in shown.values()} == {len(METRICS)}
 
 
+SQUARE = '"image_id": 1, "category_id": 3'
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "is not JSON"),
         ("{}", "must hold a list of predictions, got dict"),
+        ("[7]", "prediction 0 must be an object, got 7"),
         ('[{"image_id": 1, "score": 1, "segmentation": {}}]', "prediction 0 has no category_id"),
-        ('[{"image_id": 1, "category_id": 3, "score": 1}]', "prediction 0 has no segmentation"),
-        ('[{"image_id": 99, "category_id": 3, "score": 1, "bbox": [0, 0, 1, 1]}]', "is of image 99, which .* lacks"),
+        (f'[{{{SQUARE}, "score": 1}}]', "prediction 0 has no segmentation"),
+        ('[{"image_id": 99, "category_id": 3, "score": 1, "bbox": [0, 0, 1, 1]}]', "is of image 99, which .* lack"),
+        (f'[{{{SQUARE}, "score": "high", "bbox": [0, 0, 1, 1]}}]', "must have a number as its score, got 'high'"),
+        (f'[{{{SQUARE}, "score": NaN, "bbox": [0, 0, 1, 1]}}]', "must have a number as its score, got nan"),
+        (f'[{{{SQUARE}, "score": 1, "bbox": [0, 0, 1]}}]', r"must have \[left, top, width, height\] as its bbox"),
+        (f'[{{{SQUARE}, "score": 1, "segmentation": "x"}}]', "must have polygons or a run-length code, got x"),
+        (
+            f'[{{{SQUARE}, "score": 1, "segmentation": {{"size": [9, 8], "counts": "T3"}}}}]',
+            r"has a mask of \(9, 8\) rows and columns, but its picture has \(96, 128\)",
+        ),
     ],
 )
 def test_predictions_that_cannot_be_measured_are_one_line(
@@ -282,6 +294,59 @@ def test_predictions_that_cannot_be_measured_are_one_line(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert re.search(message, said)
+
+
+def test_polygons_and_uncompressed_codes_are_measured_as_masks(dataset: CocoDataset, tmp_path: Path) -> None:
+    def figures(segmentation: Any) -> Any:
+        one = {"image_id": 1, "category_id": 3, "score": 0.5, "segmentation": segmentation}
+        found, written = tmp_path / "found.json", tmp_path / "written.json"
+        found.write_text(json.dumps([one]))
+        truth = ("--annotations", dataset.annotations_file)
+        assert run("--from-predictions", found, "--predictions", written, *truth) == 0
+        return json.loads(written.read_text())
+
+    left, top, right, bottom = 8, 16, 40, 48
+    polygon = [left, top, right, top, right, bottom, left, bottom]
+    plane = np.zeros((96, 128), np.uint8)
+    plane[top:bottom, left:right] = 1
+    flat = np.flatnonzero(np.diff(plane.T.ravel(), prepend=0, append=0))
+    counts = np.diff(flat, prepend=0, append=plane.size).tolist()
+    assert figures([polygon]) == figures({"size": [96, 128], "counts": counts})
+
+
+def test_predictions_of_categories_that_the_file_lacks_are_counted(
+    dataset: CocoDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tmp_path / "found.json"
+    found.write_text(json.dumps([*as_predictions(dataset), {**as_predictions(dataset)[0], "category_id": 77}]))
+    assert run("--from-predictions", found, "--annotations", dataset.annotations_file) == 0
+    assert re.search(r"left out: 1 predictions of categories .* such as category_id 77$", capsys.readouterr().err)
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_model_runs(
+    dataset: CocoDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--images", dataset.images_folder, "--annotations", dataset.annotations_file)
+    for option in ("--out", "--predictions"):
+        assert run("--model", "no/such.pth", *given, option, tmp_path) == 2
+        assert capsys.readouterr().err == f"error: could not write {tmp_path}: Is a directory\n"
+        assert run("--model", "no/such.pth", *given, option, dataset.annotations_file / "x.json") == 2
+        assert "could not write" in capsys.readouterr().err
+
+
+def test_a_missing_picture_is_one_line(
+    dataset: CocoDataset, eager_model: SOLOv2, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (dataset.images_folder / dataset.images[0]["file_name"]).unlink()
+    with pytest.raises(DatasetError, match="could not read"):
+        predictions(eager_model, dataset, show_progress=False)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_broken_mask_of_the_ground_truth_is_a_users_error(dataset: CocoDataset) -> None:
+    dataset.annotations[0]["segmentation"] = [["a"] * 6]
+    with pytest.raises(DatasetError, match="not a COCO segmentation"):
+        coco_metrics(dataset, as_predictions(dataset)[3:])
 
 
 def test_a_model_without_a_class_in_common_is_a_users_error(
