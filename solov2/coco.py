@@ -50,7 +50,7 @@ class CocoDataset:
         """Read `annotations_file`; `class_names` picks and orders the categories, None takes all by rising id.
 
         Raises:
-            DatasetError: the file cannot be read, is not COCO's format, or the folder is missing.
+            DatasetError: the file cannot be read or is not COCO's, the folder is missing, a class is named twice.
             UnknownNameError: a class name is not among the categories.
         """
         self.images_folder = images_folder
@@ -71,6 +71,9 @@ class CocoDataset:
         for name in class_names:
             if name not in self._ids:
                 raise UnknownNameError(f"class of {self.annotations_file.name}", name, self._ids)
+        twice = _twice(class_names)
+        if twice is not None:
+            raise DatasetError(f"classes must differ, got {twice!r} twice")
         self.class_names = tuple(class_names)
         self.category_ids = tuple(self._ids[name] for name in class_names)
 
@@ -78,6 +81,7 @@ class CocoDataset:
         """Return the same pictures with these categories, in this order.
 
         Raises:
+            DatasetError: a class is named twice.
             UnknownNameError: a class name is not among the categories.
         """
         chosen = copy(self)

@@ -193,6 +193,7 @@ def run_training(options: argparse.Namespace) -> int:
     if options.workers < 0:
         raise SOLOv2Error(f"--workers must be 0 or more, got {options.workers}")
     with joined_processes(options.device) as (processes, device):
+        choose_config(options, 1, processes)  # for its errors, as reading the data may take a while
         dtype = find_dtype("bfloat16" if options.dtype == "auto" and device.type == "cuda" else options.dtype, device)
         data = open_data(options, processes)
         config = choose_config(options, len(data.train), processes)

@@ -1,5 +1,6 @@
 """The numbers of a training run, and the runs that are worth a name."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -58,7 +59,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check what a user can set."""
         for name in ("epochs", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.seed < 0:
             raise ValueError(f"seed must be 0 or more, got {self.seed}")

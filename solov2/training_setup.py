@@ -124,6 +124,11 @@ def _load_weights(options: argparse.Namespace, model: SOLOv2) -> None:
         raise SOLOv2Error("--init and --backbone both say where to start from: give one of them")
     if options.init or (options.data and not options.backbone):
         name = options.init or model.variant.name
+        if name in VARIANTS and VARIANTS[name].weights_file is None:
+            raise SOLOv2Error(
+                f"no weights were published for {name} to start from: name some by --init FILE, or by --backbone FILE "
+                "those of a backbone"
+            )
         load_initial_weights(model, weights_path(name) if name in VARIANTS else Path(name))
     else:
         load_backbone(model, options.backbone)

@@ -141,3 +141,11 @@ def test_previews_are_few_small_and_show_what_was_labelled(weights: Path, tmp_pa
     masks = dataset.sample(0).masks.any(0)[::2, ::2]
     changed = np.abs(labels - before).sum(2) > 60
     assert (changed == masks).mean() > 0.97
+
+
+def test_a_variant_without_published_weights_asks_for_some_to_start_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--data", folder, "--variant", "light-r50-dcn", "--device", "cpu", "--out", tmp_path / "run")
+    assert run(*given) == 2
+    assert "no weights were published for light-r50-dcn to start from: name some by --init" in capsys.readouterr().err
