@@ -39,15 +39,7 @@ def load_model(
     """
     place = device if isinstance(device, torch.device) else find_device(device)
     precision = find_dtype(dtype, place) if isinstance(dtype, str) else dtype
-    if checkpoint is None and str(name) not in VARIANTS:
-        checkpoint = _existing_file(Path(name))
-        weights = read_checkpoint(checkpoint)
-        variant = find_variant(variant_of(weights, checkpoint))
-    else:
-        variant = find_variant(str(name))
-        weights = read_checkpoint(checkpoint or weights_path(variant.name))
-    if weights.input_px:
-        variant = replace(variant, long_px=weights.input_px[0], short_px=weights.input_px[1])
+    variant, weights = _read(name, checkpoint)
     model = prepare(_filled(variant, weights), place, precision)
     if precision == torch.float16 and not stays_in_range(model):
         complaint = f"with these weights the values of {variant.name} leave float16's range of 65,504"
@@ -57,6 +49,20 @@ def load_model(
         print(f"{complaint}: {str(precision).removeprefix('torch.')} is used", file=sys.stderr)
         model = prepare(_filled(variant, weights), place, precision)
     return model
+
+
+def _read(name: str | Path, checkpoint: str | Path | None) -> tuple[Variant, Checkpoint]:
+    """Return the weights that are asked for and the row of their variant, at the size that they are run at."""
+    if checkpoint is None and str(name) not in VARIANTS:
+        path = _existing_file(Path(name))
+        weights = read_checkpoint(path)
+        variant = find_variant(variant_of(weights, path))
+    else:
+        variant = find_variant(str(name))
+        weights = read_checkpoint(checkpoint or weights_path(variant.name))
+    if weights.input_px:
+        variant = replace(variant, long_px=weights.input_px[0], short_px=weights.input_px[1])
+    return variant, weights
 
 
 def _filled(variant: Variant, weights: Checkpoint) -> SOLOv2:
