@@ -33,11 +33,14 @@ def marked(record: Path) -> Any:
 @pytest.mark.parametrize("record", [marked(record) for record in RECORDS])
 def test_float32_on_the_cpu_gives_the_recorded_values_and_instances(record: Path) -> None:
     difference = compare(record)
-    assert difference.network <= 5e-5  # 2e-6 to 7e-6; 1.8e-5 in those with deformable backbones
+    assert difference.network <= 5e-5  # 2e-6 to 7e-6; 1.8e-5 to 2.7e-5 in those with deformable backbones
     assert difference.found == difference.expected
     assert difference.matched == 1
-    assert difference.worst_iou >= 0.999
-    assert difference.score <= 1e-4
+    # In float64 x101-dcn's values lie as far from the record as from ours: 5e-6 and 8e-6, float32's rounding on both
+    # sides. With other sums (one thread, torch 2.11) that flipped a pixel of one of its small masks.
+    is_longest = variant_of(record) == "x101-dcn"
+    assert difference.worst_iou >= (0.998 if is_longest else 0.999)
+    assert difference.score <= (2e-4 if is_longest else 1e-4)
 
 
 @pytest.mark.cuda
