@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from solov2.config import VARIANTS
 from solov2.errors import UnknownNameError
@@ -116,8 +116,8 @@ def published_ap() -> str:
     return "\n".join(lines)
 
 
-def fine_tuning(config: TrainConfig, pictures: int) -> TrainConfig:
-    """Return `config` changed for going on from trained weights with a set of `pictures` pictures.
+def fine_tuning(config: TrainConfig, pictures: int, **given: Any) -> TrainConfig:
+    """Return `config` changed for going on from trained weights with a set of `pictures` pictures, and as `given`.
 
     - Every picture is shown 40 times, but 3,200 are shown in all at least, and 16,000 at most, which `nano` manages in
       an hour on two cores that compute in bfloat16 (AVX-512). A set of more than 16,000 is shown once.
@@ -131,7 +131,7 @@ def fine_tuning(config: TrainConfig, pictures: int) -> TrainConfig:
     passes = max(min(max(40 * pictures, least), most) // pictures, 1)
     epochs = min(passes, FINE_TUNING_VALIDATIONS)
     repeats = passes // epochs
-    return replace(
+    tuned = replace(
         config,
         epochs=epochs,
         repeats=repeats,
@@ -143,10 +143,12 @@ def fine_tuning(config: TrainConfig, pictures: int) -> TrainConfig:
         weight_decay=0.02,
         drops=None,
         mosaic=0.0,
-        warmup_steps=min(epochs * repeats * pictures // batch_size // 10, 100),
         ema_decay=0.998,
         colour_jitter=True,
     )
+    tuned = replace(tuned, **given)
+    steps = tuned.epochs * tuned.repeats * pictures // tuned.batch_size
+    return replace(tuned, warmup_steps=min(steps // 10, 100))
 
 
 def find_preset(name: str) -> TrainConfig:

@@ -78,11 +78,10 @@ def choose_config(options: argparse.Namespace, pictures: int, processes: Process
     variant = find_variant(options.variant).name if options.variant else None
     config = find_preset(options.preset or preset_of(variant or "nano"))
     config = replace(config, variant=variant or config.variant)
-    if options.data:
-        config = fine_tuning(config, pictures)
-    given = {name: getattr(options, name) for name in ("epochs", "batch_size", "learning_rate", "seed")}
+    settable = {name: getattr(options, name) for name in ("epochs", "batch_size", "learning_rate", "seed")}
+    given = {name: value for name, value in settable.items() if value is not None}
     try:
-        config = replace(config, **{name: value for name, value in given.items() if value is not None})
+        config = fine_tuning(config, pictures, **given) if options.data else replace(config, **given)
     except ValueError as error:
         raise SOLOv2Error(str(error)) from error
     if config.batch_size % processes.count:

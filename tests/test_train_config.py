@@ -53,6 +53,12 @@ def test_a_fine_tuning_shows_pictures_within_its_bounds(pictures: int) -> None:
     assert config.warmup_steps <= max(shown // config.batch_size // 10, 1)
 
 
+def test_the_warm_up_of_a_fine_tuning_is_a_tenth_of_the_epochs_that_were_asked_for() -> None:
+    config = fine_tuning(PRESETS["nano"], 80, epochs=1, batch_size=4)
+    assert (config.epochs, config.repeats, config.batch_size) == (1, 4, 4)
+    assert config.warmup_steps == 1 * 4 * 80 // 4 // 10
+
+
 def test_a_fine_tuning_is_gentler_than_the_training_was() -> None:
     nano, light = fine_tuning(PRESETS["nano"], 100), fine_tuning(PRESETS["light-3x"], 100)
     assert nano.learning_rate < PRESETS["nano"].learning_rate
