@@ -14,7 +14,8 @@ from av.video.stream import VideoStream
 
 from app.errors import SourceError
 from app.sources.address import redact, scheme_of
-from app.sources.video import VideoSource, every_picture, ticks_of
+from app.sources.decoding import every_picture
+from app.sources.video import VideoSource, ticks_of
 
 OPEN_SECONDS = 10.0
 READ_SECONDS = 5.0

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from app.errors import SourceError
 from app.frames import Frame
+from app.sources.decoding import every_picture
 from app.sources.hardware import find_hardware, is_from_device
 from app.sources.selection import EVERYTHING, Selection
 
@@ -27,10 +28,6 @@ VIDEO_SUFFIXES = frozenset(
     ".3gp .asf .avi .flv .gif .h264 .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()
 )
 Decode: TypeAlias = Callable[[InputContainer, VideoStream, str], Iterator[VideoFrame]]
-
-# The containers whose header states how long they are; of others the length is an estimate.
-_STATE_THEIR_LENGTH = ("mov,mp4", "matroska")
-_MISSING_SECONDS = 0.5
 
 
 class VideoSource:
@@ -127,47 +124,6 @@ def _open_video(path: Path, hardware: HWAccel | None) -> VideoSource:
     except av.FFmpegError as error:
         raise SourceError(f"could not read {path} as a video: {error.strerror}") from error
     return VideoSource(container, str(path), every_picture, is_live=False)
-
-
-def every_picture(container: InputContainer, stream: VideoStream, name: str) -> Iterator[VideoFrame]:
-    """Decode every picture that can be read, in order, and then say where the video is damaged, if it is.
-
-    Raises:
-        SourceError: a part could not be decoded, or the video ends before the time that its header states.
-    """
-    problem = None
-    end_seconds = 0.0
-    next_pts = None
-    try:
-        for packet in container.demux():
-            if packet.pts is not None:
-                end_seconds = max(end_seconds, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream is not stream:
-                continue
-            try:
-                pictures = stream.decode(packet)
-            except av.InvalidDataError:
-                problem = problem or f"is damaged at {end_seconds:.1f} s"
-                continue
-            for picture in pictures:
-                picture.pts = (next_pts or 0) if picture.pts is None else picture.pts
-                next_pts = picture.pts + picture.duration
-                yield picture
-    except av.FFmpegError as error:
-        problem = f"cannot be read beyond {end_seconds:.1f} s ({error.strerror})"
-    if problem is None and end_seconds < stated_end_seconds(container) - _MISSING_SECONDS:
-        problem = f"is cut off at {end_seconds:.1f} s of {stated_end_seconds(container):.1f} s"
-    if problem is not None and next_pts is not None:
-        raise SourceError(f"{name} {problem}; every frame that could be read was used")
-
-
-def stated_end_seconds(container: InputContainer) -> float:
-    """The time at which the container's header says it ends, 0 where it says nothing reliable."""
-    if container.duration is None or not container.format.name.startswith(_STATE_THEIR_LENGTH):
-        return 0.0
-    # FFmpeg's Matroska files count their duration from 0 on, wherever they begin.
-    start = 0 if container.format.name.startswith("matroska") else container.start_time or 0
-    return (start + container.duration) / av.time_base
 
 
 def ticks_of(stream: VideoStream) -> Fraction:
