@@ -1,9 +1,10 @@
 """CVAT for images 1.1: one XML file with the masks of every frame, in CVAT's own run-length code. Exact.
 
-CVAT's other layout, with tracks, takes no masks. A task that holds the video takes this one: it finds its frames by
-their names.
+CVAT's other layout, with tracks, is no place for masks: of a track of masks CVAT takes over the first alone. A task
+that holds the video takes this one: it finds its frames by their names and numbers.
 """
 
+import re
 from pathlib import Path
 from xml.sax.saxutils import XMLGenerator
 
@@ -14,6 +15,8 @@ from app.formats.whole import whole_file
 from solov2.structures import MaskCrop
 
 Attributes = dict[str, str]
+
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_cvat(instances: Path, folder: Path) -> Path:
@@ -57,7 +60,7 @@ class Xml:
 
     def open(self, name: str, attributes: Attributes | None = None) -> None:
         """Begin an element."""
-        self.generator.startElement(name, attributes or {})  # type: ignore[arg-type]  # a mapping is what it reads
+        self._start(name, attributes)
         self.generator.ignorableWhitespace("\n")
 
     def close(self, name: str) -> None:
@@ -67,9 +70,18 @@ class Xml:
 
     def text(self, name: str, text: str, attributes: Attributes | None = None) -> None:
         """Write an element that holds `text`."""
-        self.generator.startElement(name, attributes or {})  # type: ignore[arg-type]
-        self.generator.characters(text)
+        self._start(name, attributes)
+        self.generator.characters(_writable(text))
         self.close(name)
+
+    def _start(self, name: str, attributes: Attributes | None) -> None:
+        written = {key: _writable(value) for key, value in (attributes or {}).items()}
+        self.generator.startElement(name, written)  # type: ignore[arg-type]  # a mapping is what it reads
+
+
+def _writable(text: str) -> str:
+    """Return `text` with a mark in the place of what XML cannot hold, such as the control characters of a file name."""
+    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _write_meta(xml: Xml, header: Header, frame_count: int) -> None:
