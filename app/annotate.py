@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="INPUT",
         help="video, picture, folder, glob, sequence (frames/%%04d.png), .txt file with names, - for names on standard "
-        "input, or 'demo'",
+        "input, or 'demo'; a name that begins with a dash: ./-name",
     )
     add("--out", type=Path, required=True, metavar="DIR", help="gets a folder for each input")
     add("--video", action="store_true", help="write the annotated video, too, with the sound and every timestamp")

@@ -190,11 +190,15 @@ def test_a_stretch_of_a_film_becomes_a_clip_from_zero_on_with_its_sound(tmp_path
     assert audio_packets(saved) == [(pts - shift, data) for pts, data in packets]
 
 
-def test_a_video_wanted_later_is_drawn_without_the_model(clip: Path, tmp_path: Path) -> None:
+def test_a_video_wanted_later_is_drawn_without_the_model(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     annotated(tmp_path / "both", clip, "--track", "--video")
     annotated(tmp_path / "later", clip, "--track")
     FakeSegmenter.batches.clear()
+    capsys.readouterr()
     assert annotated(tmp_path / "later", clip, "--track", "--video") == 0
+    assert capsys.readouterr().out.endswith(" done\n"), "and not: was done before"
     assert FakeSegmenter.batches == []
     names = ("annotated.mp4", "instances.jsonl")
     for name in names:

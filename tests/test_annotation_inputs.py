@@ -104,6 +104,8 @@ def test_a_list_is_read_from_a_file_or_from_standard_input(folder: Path) -> None
     expected = [("b", "b.mp4"), ("shots", "shots")]
     assert found("list.txt") == expected
     assert found("-", listing=["b.mp4\n", "shots\n"]) == expected
+    (folder / "list.txt").write_bytes("\ufeffb.mp4\r\nshots\r\n".encode())  # as Windows' editors write it
+    assert found("list.txt") == expected
 
 
 def test_what_is_named_twice_is_done_once(folder: Path) -> None:

@@ -138,7 +138,7 @@ def _with_lists(names: Iterable[str], listing: Iterable[str] | None) -> Iterator
 
 def _entries(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
-        if (entry := line.strip()) and not entry.startswith("#"):
+        if (entry := line.removeprefix("\N{BYTE ORDER MARK}").strip()) and not entry.startswith("#"):
             yield entry
 
 

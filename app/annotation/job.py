@@ -97,6 +97,7 @@ class Job:
         needs_video = self.wanted.video and not (folder / VIDEO_NAME).exists()
         if recording.is_whole() and not needs_video:
             return
+        outcome.is_new = True
         with closing(one.open(self._uses_gpu)) as source, InterruptSink() as interrupt:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -191,6 +192,7 @@ class Job:
         """Make the formats that are wanted and not there yet."""
         for name in self.wanted.formats:
             if name not in outcome.formats or not (folder / outcome.formats[name]).exists():
+                outcome.is_new = True
                 outcome.formats[name] = FORMATS[name](Recording(folder).whole, folder).name
                 outcome.save(folder)
         outcome.is_done = True

@@ -24,6 +24,7 @@ class Outcome:
         notes: what else a user should know.
         formats: the outputs made from the lines: format to file or folder name.
         new_frames, seconds: what this run did, and in which time. Not kept.
+        is_new: whether this run made any of the outputs. Not kept.
         is_done: whether every output is whole. Not kept.
     """
 
@@ -35,6 +36,7 @@ class Outcome:
     formats: dict[str, str] = field(default_factory=dict)
     new_frames: int = 0
     seconds: float = 0.0
+    is_new: bool = False
     is_done: bool = False
 
     @classmethod
@@ -56,7 +58,7 @@ class Outcome:
 
     def _kept(self) -> dict[str, Any]:
         kept = asdict(self)
-        for name in ("new_frames", "seconds", "is_done"):
+        for name in ("new_frames", "seconds", "is_new", "is_done"):
             del kept[name]
         return kept
 
@@ -74,7 +76,7 @@ class Outcome:
         """In words: what is there, and what is not."""
         if not self.is_done:
             return f"failed: {self.problem}"
-        parts = [f"damaged: {self.problem}"] if self.problem else ["done" if self.new_frames else "was done before"]
+        parts = [f"damaged: {self.problem}"] if self.problem else ["done" if self.is_new else "was done before"]
         return "; ".join([*parts, *self.notes])
 
 
