@@ -172,9 +172,9 @@ def do_all(job: Job, inputs: Sequence[Input]) -> list[Outcome]:
         return [job.do(one) for one in counted]
 
 
-def progress_lines(label: str, done: int, total: int | None, line: int) -> list[Sink]:
+def progress_lines(label: str, done: int, total: int | None, unit: str, line: int) -> list[ProgressSink]:
     """Return what shows how an input goes on, below `line` other lines; nothing where it is no terminal."""
-    return [ProgressSink(total, label, done, line)] if is_terminal() else []
+    return [ProgressSink(total, label, done, line, unit)] if is_terminal() else []
 
 
 def is_terminal() -> bool:

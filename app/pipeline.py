@@ -218,7 +218,7 @@ class Source(Protocol):
         source_id: a name to show, without any password.
         is_live: frames are lost if not read.
         frame_rate: nominal frames per second, None where unknown. Never a clock: that is what `pts` is for.
-        frame_count: how many frames there will be as far as the source says, None where it does not.
+        frame_count: about how many frames there will be as far as the source says, None where it does not.
         frame_hw: (height, width) of the first frame; later ones may differ.
         time_base: seconds per tick of the frames' `pts`.
     """

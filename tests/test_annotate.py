@@ -280,6 +280,23 @@ def test_what_is_done_is_not_done_again(clip: Path, tmp_path: Path, capsys: pyte
     assert summary["formats"] == {"coco": "coco.json"}
 
 
+def test_a_terminal_gets_a_line_for_the_inputs_one_for_the_frames_and_one_for_the_formats(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_video(tmp_path / "other.mkv", [grey(0)] * 5)  # a container that does not count its frames
+    monkeypatch.setattr(annotate, "is_terminal", lambda: True)
+    assert annotated(tmp_path / "out", clip, other, "--format", "coco,yolo") == 0
+    shown = capsys.readouterr().err
+    for expected in ("inputs: 100%", f"clip:   0%|          | 0/{FRAMES} ", "other:   0%|          | 0/5 ", "frame/s"):
+        assert expected in shown
+    assert "clip: formats:   0%|          | 0/2 " in shown
+    capsys.readouterr()
+    monkeypatch.undo()
+    use_fake_model(monkeypatch)
+    assert annotated(tmp_path / "again", clip, other) == 0
+    assert capsys.readouterr().err == "", "nobody looks"
+
+
 def test_a_format_that_was_deleted_is_made_again(clip: Path, tmp_path: Path) -> None:
     annotated(tmp_path / "out", clip, "--format", "coco,yolo")
     first = (tmp_path / "out/clip/coco.json").read_bytes()

@@ -57,6 +57,17 @@ def test_a_whole_file_is_not_taken_for_a_cut_one(name: str, tmp_path: Path) -> N
     assert len(frames_of(write_as(tmp_path / name, **CONTAINERS[name]))) == FRAMES
 
 
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_number_of_frames_is_known_to_whoever_shows_progress(name: str, tmp_path: Path) -> None:
+    count = open_source(str(write_as(tmp_path / name, **CONTAINERS[name]))).frame_count
+    assert count == pytest.approx(FRAMES, abs=1)
+
+
+def test_a_late_beginning_does_not_count_as_frames(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "late.mkv", noise(), [60_000 + 40 * index for index in range(FRAMES)])
+    assert open_source(str(path)).frame_count == pytest.approx(FRAMES, abs=1)
+
+
 @pytest.mark.parametrize("share", [0.4, 0.55, 0.7])
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_a_file_that_was_cut_off_is_told_in_every_container(name: str, share: float, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,13 +22,14 @@ from app.sinks.annotations import AnnotationSink
 from app.sinks.audio import Audio
 from app.sinks.encoder import NVENC
 from app.sinks.interrupt import InterruptSink
+from app.sinks.progress import ProgressSink
 from app.sinks.video import VideoSink
 from app.sinks.writable import writing
 from app.sources.video import VideoSource
 from app.stats import StreamStats
 from app.tracker import Tracker
 
-ShowProgress: TypeAlias = Callable[[str, int, int | None], list[Sink]]
+ShowProgress: TypeAlias = Callable[[str, int, int | None, str], list[ProgressSink]]
 
 VIDEO_NAME = "annotated.mp4"
 PARTIAL_VIDEO_NAME = "annotated.partial.mp4"
@@ -51,7 +52,7 @@ class Job:
         settings, model_header: what the header of every file says.
         wanted: the outputs.
         segmenter: knows what is in a frame.
-        progress: makes the sink that shows how one input goes on, from its label, the frames done and the total.
+        progress: makes what shows how one input goes on, from its label, how many are done, the total and the unit.
     """
 
     out: Path
@@ -124,7 +125,7 @@ class Job:
         done = recording.rewind(self.settings.batch)
         source.selection = self.settings.selection(-1 if draws else done.last_index)
         recorder = self._recorder(recording, source, done, draws)
-        sinks = [*self.progress(one.name, 0 if draws else done.frames, self._expected(source)), *sinks]
+        sinks = [*self.progress(one.name, 0 if draws else done.frames, self._expected(source), "frame"), *sinks]
         lines = None
         if not recording.is_whole():
             header = {"source": one.title, **source_header(source), **self._options_of(one)}
@@ -190,12 +191,20 @@ class Job:
 
     def _convert(self, folder: Path, outcome: Outcome) -> None:
         """Make the formats that are wanted and not there yet."""
-        for name in self.wanted.formats:
-            if name not in outcome.formats or not (folder / outcome.formats[name]).exists():
+        there = {name for name, made in outcome.formats.items() if (folder / made).exists()}
+        missing = [name for name in self.wanted.formats if name not in there]
+        with ExitStack() as lines:
+            shown = [lines.enter_context(closing(line)) for line in self._format_lines(folder.name, len(missing))]
+            for name in missing:
                 outcome.is_new = True
                 outcome.formats[name] = FORMATS[name](Recording(folder).whole, folder).name
                 outcome.save(folder)
+                for line in shown:
+                    line.count()
         outcome.is_done = True
+
+    def _format_lines(self, name: str, total: int) -> list[ProgressSink]:
+        return self.progress(f"{name}: formats", 0, total, "format") if total else []
 
 
 def hardware_notes(source: FileSource, video: Sequence[VideoSink]) -> list[str]:

@@ -7,25 +7,32 @@ from app.pipeline import Picture
 
 
 class ProgressSink:
-    """Counts frames on standard error."""
+    """Counts frames, or something else, on standard error."""
 
     needs_picture = False
 
-    def __init__(self, total: int | None, label: str | None = None, done: int = 0, line: int = 0) -> None:
-        """Begin a line that ends at `total` frames, where that is known.
+    def __init__(
+        self, total: int | None, label: str | None = None, done: int = 0, line: int = 0, unit: str = "frame"
+    ) -> None:
+        """Begin a line that ends at `total`, where that is known.
 
         Args:
-            total: frames, those `done` before included.
+            total: how many, those `done` before included.
             label: stands in front.
             done: so many were done before, and do not count in the rate.
             line: below so many other progress lines; such a line goes away at the end.
+            unit: of what is counted.
         """
         self._line = tqdm(
-            total=total, desc=label, initial=done, unit="frame", dynamic_ncols=True, position=line, leave=not line
+            total=total, desc=label, initial=done, unit=unit, dynamic_ncols=True, position=line, leave=not line
         )
 
     def write(self, result: Result, picture: Picture | None) -> None:
         """Count a frame."""
+        self.count()
+
+    def count(self) -> None:
+        """Count one."""
         self._line.update()
 
     def idle(self) -> None:

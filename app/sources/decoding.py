@@ -155,6 +155,16 @@ def stated_end_seconds(container: InputContainer, stream: VideoStream) -> float:
     return (start + container.duration) / av.time_base
 
 
+def expected_pictures(container: InputContainer, stream: VideoStream) -> int | None:
+    """How many pictures the container counts, or else its length times its rate; None where it does not say that."""
+    if stream.frames:
+        return stream.frames
+    if container.duration is None or not stream.average_rate:
+        return None
+    start = container.start_time or 0 if container.format.name.startswith(_COUNT_FROM_ZERO) else 0
+    return max(1, round((container.duration - start) / av.time_base * stream.average_rate))
+
+
 def _ends_within_a_packet(container: InputContainer) -> bool:
     """Whether a transport stream, which consists of packets of one length, is no whole number of them long."""
     size = container.size

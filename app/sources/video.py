@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from app.errors import SourceError
 from app.frames import Frame
-from app.sources.decoding import every_picture
+from app.sources.decoding import every_picture, expected_pictures
 from app.sources.hardware import find_hardware, is_from_device
 from app.sources.selection import EVERYTHING, Selection
 
@@ -73,7 +73,7 @@ class VideoSource:
         self.is_on_gpu = stream.codec_context.is_hwaccel and is_from_device(self._first)
         self.time_base = self._first.time_base or ticks_of(stream)
         self.frame_rate = float(stream.average_rate) if stream.average_rate else None
-        self.frame_count = stream.frames or None
+        self.frame_count = None if is_live else expected_pictures(container, stream)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; a live source leaves out the first picture, which has grown old since it was decoded."""
