@@ -5,6 +5,7 @@ lifecycle is written here, after ByteTrack (Zhang et al. 2022): likeness is weig
 kept for a while. scipy solves the assignment.
 """
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -94,8 +95,11 @@ class Track:
 
     @property
     def trust(self) -> float:
-        """How much it counts, in (0, 1]: more if it was seen often, and surely."""
-        return max(self.score, LEAST_SCORE) * min(self.times_seen, TRUSTED_AFTER) / TRUSTED_AFTER
+        """How much it counts, in (0, 1]: more if it was seen often, and surely.
+
+        The root keeps a passing double from taking an id, and leaves to a young track what fits it far better.
+        """
+        return math.sqrt(max(self.score, LEAST_SCORE) * min(self.times_seen, TRUSTED_AFTER) / TRUSTED_AFTER)
 
     def expected(self, seconds: float) -> Sighting:
         """How it should look now: as it did last, moved on."""

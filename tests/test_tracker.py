@@ -100,6 +100,23 @@ def test_a_passing_double_does_not_take_the_id_along() -> None:
     assert ids[8:] == [[1, 2], [1], [1], [1]]
 
 
+def test_what_was_lumped_together_comes_apart_with_the_ids_of_its_parts() -> None:
+    """A mask of two things, known for long, does not take the one that is seen apart and is left alone for a frame."""
+    boy, girl = disc(100, score=0.5), disc(140, y=80, radius=32, score=0.5)
+    both = of_mask(plane_of(boy) | plane_of(girl), score=0.5)
+    turned = disc(109, score=0.4)
+    ids = ids_of([[both]] * 8 + [[both, turned], [both, turned], [boy], [boy, girl]])
+    assert ids[8:] == [[1, 2], [1, 2], [2], [2, 1]]
+
+
+def plane_of(sighting: Sighting) -> np.ndarray:
+    plane = np.zeros(HW, bool)
+    top, left = sighting.corner
+    rows, columns = sighting.cells.shape
+    plane[top : top + rows, left : left + columns] = sighting.cells
+    return plane
+
+
 def test_masks_decide_where_boxes_cannot() -> None:
     """Two triangles share one box; each lasts through a change of order."""
     lower = np.tri(100, 100, -2, dtype=bool)
@@ -133,13 +150,7 @@ def test_ids_are_never_used_again() -> None:
 
 def test_the_iou_of_masks_is_that_of_their_pixels() -> None:
     one, other = disc(100, 80, 30), disc(120, 90, 25)
-    planes = []
-    for sighting in (one, other):
-        plane = np.zeros(HW, bool)
-        top, left = sighting.corner
-        rows, columns = sighting.cells.shape
-        plane[top : top + rows, left : left + columns] = sighting.cells
-        planes.append(plane)
+    planes = [plane_of(sighting) for sighting in (one, other)]
     expected = (planes[0] & planes[1]).sum() / (planes[0] | planes[1]).sum()
     assert mask_iou(one, other) == pytest.approx(expected)
     assert mask_iou(disc(50), disc(250)) == 0
