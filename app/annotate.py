@@ -23,7 +23,7 @@ from app.annotation.job import Job, ShowProgress, Wanted
 from app.annotation.outcome import Outcome, table
 from app.annotation.recorder import Recorder
 from app.annotation.recording import FileSource, Settings, model_header
-from app.errors import AppError
+from app.errors import AppError, SourceError
 from app.formats import NEED_TRACK_IDS, check_formats
 from app.frames import ControlPanel, Controls, Result
 from app.options import add_model_options, check_classes, count, moment, names, score
@@ -59,14 +59,18 @@ def annotate(
         settings: threshold, classes, stretch, stride, batch and tracking; None means the defaults.
 
     Raises:
-        SourceError: the source cannot be opened, or read to its end; what could be read was yielded before.
+        SourceError: the source is live, or cannot be opened, or read to its end; what could be read was yielded before.
         UnknownNameError: there is no such model, or no such class in it.
     """
     settings = settings or Settings()
     if isinstance(model, str):
         model = load_model(model, device="auto", dtype="auto")
+    check_classes(settings.classes, model.class_names)
     is_opened = not isinstance(source, str | Path)
     opened = cast(FileSource, source if is_opened else open_source(str(source), model.device.type == "cuda"))
+    if opened.is_live:
+        opened.close()
+        raise SourceError(f"{opened.source_id} is live: annotate a file, or run app.pipeline.stream on it")
     opened.selection = settings.selection()
     panel = ControlPanel(settings.controls())
     segmenter = Segmenter(model, panel, batch_size=settings.batch)

@@ -17,10 +17,9 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from app import annotate
-from app.annotation.recording import Settings
 from app.sinks.annotations import AnnotationSink
 from app.sources import open_source
-from tests.fake_annotation import FakeModel, FakeSegmenter, use_fake_model
+from tests.fake_annotation import FakeSegmenter, use_fake_model
 from tests.fake_media import grey, write_picture, write_video
 
 FRAMES = 25
@@ -363,20 +362,6 @@ def test_a_bad_option_is_one_line(
     assert message in told
     assert told.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-def test_a_loop_of_ones_own_gets_every_result_and_may_stop(clip: Path, tmp_path: Path) -> None:
-    model: Any = FakeModel()
-    seen = list(annotate.annotate(clip, model, settings=Settings(stride=3, track=True)))
-    assert [result.frame.index for result in seen] == list(range(0, FRAMES, 3))
-    assert all(len(result.instances) == len(result.track_ids or ()) for result in seen)
-    assert seen[0].instances.masks.shape == (2, 48, 64)
-    header = {"classes": ["person", "cat"], "width": 64, "height": 48}
-    sink = AnnotationSink(tmp_path / "own.jsonl", header)
-    for result in annotate.annotate(clip, model, [sink]):
-        if result.frame.index == 4:
-            break
-    assert [line["frame"] for line in lines(tmp_path / "own.jsonl")[1:]] == [0, 1, 2, 3, 4]
 
 
 def write_film(path: Path, rotation: float | None = None) -> Path:
