@@ -222,9 +222,18 @@ def test_mask_files_are_called_after_what_they_show(tmp_path: Path) -> None:
     instances, _ = recording(tmp_path)
     FORMATS["masks"](instances, tmp_path)
     names = [path.name for path in sorted((tmp_path / "masks" / "frame_000004").iterdir())]
-    assert names == ["01_cat_dog_id2.png", "02_person_id1.png", "03_person_id77.png"]
+    assert names == ["001_cat_dog_id2.png", "002_person_id1.png", "003_person_id77.png"]
     with Image.open(tmp_path / "masks" / "frame_000004" / names[0]) as picture:
         assert picture.mode == "1"
+
+
+def test_a_hundred_masks_of_a_frame_are_in_order_by_their_names(tmp_path: Path) -> None:
+    columns = [box(0, left % 90, 1 + left // 90, left % 90 + 1) for left in range(100)]
+    instances = write_recording(tmp_path / "a.jsonl", [line(0, [record(mask) for mask in columns])])
+    FORMATS["masks"](instances, tmp_path)
+    found = read_masks(tmp_path)[0]
+    assert all(map(np.array_equal, found, columns))
+    assert len(found) == 100
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -257,7 +266,7 @@ def test_pictures_keep_their_own_names_folders_and_sizes(tmp_path: Path) -> None
     assert [(image["file_name"], image["width"]) for image in content["images"]] == [("sub/a.b.png", 30), ("c.jpg", 90)]
     assert (tmp_path / "labels/sub/a.b.txt").read_text().startswith("0 0.008333 0.012500 ")
     assert json.loads((tmp_path / "labelme/sub/a.b.json").read_text())["imagePath"] == "../../images/sub/a.b.png"
-    assert np.asarray(Image.open(tmp_path / "masks/sub/a.b/01_person.png")).all()
+    assert np.asarray(Image.open(tmp_path / "masks/sub/a.b/001_person.png")).all()
     with pytest.raises(SinkError, match="differs in size"):
         FORMATS["youtube-vis"](instances, tmp_path)
 

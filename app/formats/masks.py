@@ -10,9 +10,9 @@ from app.formats.whole import not_taken, whole_folder
 
 
 def write_masks(instances: Path, folder: Path) -> Path:
-    """Write `masks/frame_000000/01_person.png` and so on into `folder`: one bit a pixel, white is the instance.
+    """Write `masks/frame_000000/001_person.png` and so on into `folder`: one bit a pixel, white is the instance.
 
-    The number is the instance's place in its frame, best first. A track id follows its category: `01_person_id3.png`.
+    The number is the instance's place in its frame, best first. A track id follows its category: `001_person_id3.png`.
     A frame without instances has an empty folder.
 
     Args:
@@ -37,7 +37,7 @@ def write_masks(instances: Path, folder: Path) -> Path:
 def _write_frame(frame: FrameRecord, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, instance in enumerate(frame.instances, 1):
-        Image.fromarray(instance.mask().astype(bool)).save(folder / f"{number:02d}_{_name(instance)}.png", "PNG")
+        Image.fromarray(instance.mask().astype(bool)).save(folder / f"{number:03d}_{_name(instance)}.png", "PNG")
 
 
 def _name(instance: InstanceRecord) -> str:
