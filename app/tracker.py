@@ -7,7 +7,7 @@ kept for a while. scipy solves the assignment.
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 SCORE_DIGITS = 4
 MOST_CELLS = 320  # along the picture's long side: masks are compared on a grid of this fineness
 LEAST_IOU = 0.1
+ROOM = 0.5  # of a box, on each of its sides, for what no mask overlaps
 LEAST_SCORE = 0.01
 KEEP_SECONDS = 1.0
 KEEP_UPDATES = 2  # at least, where updates are seconds apart
@@ -119,6 +120,9 @@ class Track:
         self.updates_missed = 0
 
 
+Likeness = Callable[[Sighting, Sighting], float]
+
+
 class Tracker:
     """Gives instances ids, frame by frame; what it says depends on nothing but the calls of `update` so far."""
 
@@ -132,8 +136,9 @@ class Tracker:
 
         How alike an instance and a track are says the IoU of their masks, the track's moved on by its velocity. It
         counts for more the surer the instance is and the better known the track, so that a passing double of an
-        instance does not take its id; the sum over all pairs is made as large as can be. What finds no track starts
-        one.
+        instance does not take its id; the sum over all pairs is made as large as can be. What is left is matched by
+        boxes with room around them, as a thing that was not seen for some frames, or that turned, may overlap no mask
+        of before. What finds no track starts one.
 
         Args:
             sightings: of one frame, in any order, of instances that may overlap.
@@ -145,24 +150,25 @@ class Tracker:
         self._tracks = [track for track in self._tracks if not track.is_lost(seconds)]
         for track in self._tracks:
             track.updates_missed += 1
-        pairs = dict(self._match(sightings, seconds))
+        pairs = self._match(sightings, seconds)
         return [
             self._see(sighting, pairs.get(number), seconds) if sighting.cells.size else 0
             for number, sighting in enumerate(sightings)
         ]
 
-    def _match(self, sightings: Sequence[Sighting], seconds: float) -> Iterator[tuple[int, Track]]:
-        likeness = np.zeros((len(sightings), len(self._tracks)))
-        for column, track in enumerate(self._tracks):
-            expected = track.expected(seconds)
-            for row, sighting in enumerate(sightings):
-                iou = mask_iou(sighting, expected) if sighting.category == expected.category else 0.0
-                likeness[row, column] = (
-                    iou * max(sighting.score, LEAST_SCORE) * track.trust if iou >= LEAST_IOU else 0.0
-                )
-        for row, column in zip(*linear_sum_assignment(likeness, maximize=True), strict=True):
-            if likeness[row, column]:
-                yield int(row), self._tracks[column]
+    def _match(self, sightings: Sequence[Sighting], seconds: float) -> dict[int, Track]:
+        """Find the tracks of the sightings: by their masks, and then, for what is left, by boxes with room around."""
+        pairs: dict[int, Track] = {}
+        for likeness, least_seen in ((mask_iou, 1), (roomy_iou, 2)):
+            rows = [number for number in range(len(sightings)) if number not in pairs]
+            columns = [
+                track for track in self._tracks if track not in pairs.values() and track.times_seen >= least_seen
+            ]
+            weights = _weigh([sightings[row] for row in rows], columns, likeness, seconds)
+            for row, column in zip(*linear_sum_assignment(weights, maximize=True), strict=True):
+                if weights[row, column]:
+                    pairs[rows[row]] = columns[column]
+        return pairs
 
     def _see(self, sighting: Sighting, track: Track | None, seconds: float) -> int:
         if track is not None:
@@ -171,6 +177,33 @@ class Tracker:
         self._ids_given += 1
         self._tracks.append(Track(self._ids_given, sighting, sighting.centre, seconds, sighting.score))
         return self._ids_given
+
+
+def _weigh(sightings: Sequence[Sighting], tracks: Sequence[Track], likeness: Likeness, seconds: float) -> FloatArray:
+    """How alike each sighting and each track are, with what they count: (sightings, tracks), 0 where they are not."""
+    weights = np.zeros((len(sightings), len(tracks)))
+    for column, track in enumerate(tracks):
+        expected = track.expected(seconds)
+        for row, sighting in enumerate(sightings):
+            iou = likeness(sighting, expected) if sighting.category == expected.category else 0.0
+            weights[row, column] = iou * max(sighting.score, LEAST_SCORE) * track.trust if iou >= LEAST_IOU else 0.0
+    return weights
+
+
+def roomy_iou(one: Sighting, other: Sighting) -> float:
+    """Intersection over union of two bounding boxes that are each enlarged by half of their size on every side.
+
+    Source: Yang et al. 2023, "Hard to track objects with irregular motions and similar appearances? Make it easier by
+    buffering the matching space".
+    """
+    shapes = [np.array(sighting.cells.shape) for sighting in (one, other)]
+    if not all(shape.all() for shape in shapes):
+        return 0.0
+    starts = [np.array(s.corner) - ROOM * shape for s, shape in zip((one, other), shapes, strict=True)]
+    sizes = [(1 + 2 * ROOM) * shape for shape in shapes]
+    ends = [start + size for start, size in zip(starts, sizes, strict=True)]
+    both = float(np.clip(np.minimum(*ends) - np.maximum(*starts), 0, None).prod())
+    return both / (float(sizes[0].prod() + sizes[1].prod()) - both)
 
 
 def mask_iou(one: Sighting, other: Sighting) -> float:

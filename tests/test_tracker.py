@@ -12,7 +12,7 @@ import torch
 
 from app.annotation.records import as_recorded, line_of, read_instances
 from app.frames import ControlPanel, Controls, Frame, Result
-from app.tracker import KEEP_SECONDS, Sighting, Tracker, mask_iou, sightings, tracked
+from app.tracker import KEEP_SECONDS, Sighting, Tracker, mask_iou, roomy_iou, sightings, tracked
 from solov2 import Instances
 from solov2.image import Geometry
 
@@ -79,6 +79,24 @@ def test_a_clock_that_goes_back_starts_anew_in_the_end() -> None:
     for index in range(4):
         tracker.update([], index * FRAME_SECONDS)
     assert tracker.update([disc(100)], 1.0) == [2]
+
+
+def test_what_was_not_seen_for_half_a_second_is_found_again_nearby() -> None:
+    """Its mask overlaps none of before; one frame of it would not be enough."""
+    hidden: list[list[Sighting]] = [[]] * 12
+    assert ids_of([*[[disc(100)]] * 5, *hidden, [disc(150)]])[-1] == [1]
+    assert ids_of([*[[disc(100)]] * 5, *hidden, [disc(150, category=1)]])[-1] == [2]
+    assert ids_of([*[[disc(100)]] * 5, *hidden, [disc(230)]])[-1] == [2]
+    assert ids_of([[disc(100)], *hidden, [disc(150)]])[-1] == [2]
+    assert ids_of([*[[disc(100)]] * 5, *hidden, [disc(150), disc(104)]])[-1] == [2, 1], "masks choose first"
+
+
+def test_the_roomy_iou_of_boxes_is_that_of_boxes_of_twice_the_size() -> None:
+    one, other = disc(100, 90, 20), disc(150, 90, 20)  # 41 wide, 82 with room
+    assert roomy_iou(one, other) == pytest.approx(32 / (2 * 82 - 32))
+    assert roomy_iou(one, one) == 1
+    assert roomy_iou(one, disc(300)) == 0
+    assert roomy_iou(one, of_mask(np.zeros(HW, bool))) == 0
 
 
 def test_an_id_belongs_to_one_category() -> None:
