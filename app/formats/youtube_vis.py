@@ -3,11 +3,11 @@
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from app.errors import SinkError
-from app.formats.coco import categories, to_json, write_list
-from app.formats.records import Header, InstancesFile
+from app.formats.coco import categories, to_json
+from app.formats.records import InstancesFile
 from app.formats.whole import whole_file
 
 
@@ -44,24 +44,26 @@ def write_youtube_vis(instances: Path, folder: Path) -> Path:
         SinkError: the file cannot be written, there are no track ids, or the pictures differ in size.
     """
     recording = InstancesFile(instances)
-    tracks = _find_tracks(recording)
+    tracks, length = _find_tracks(recording)
     path = folder / "youtube_vis.json"
     with whole_file(path) as file:
         file.write('{"info":' + to_json({"description": recording.header.source}))
         file.write(',"categories":' + to_json(categories(recording.header)))
-        pictures = [frame.picture for frame in recording]
-        write_list(file, "videos", [_video(recording.header, pictures)])
+        _write_video(file, recording, length)
         file.write(',\n"annotations":[')
         for number, (track_id, track) in enumerate(tracks.items()):
             file.write(",\n" if number else "\n")
-            _write_track(file, recording, track_id, track, len(pictures))
+            _write_track(file, recording, track_id, track, length)
         file.write("]}\n")
     return path
 
 
-def _find_tracks(recording: InstancesFile) -> dict[int, _Track]:
+def _find_tracks(recording: InstancesFile) -> tuple[dict[int, _Track], int]:
+    """Return the tracks by their ids, and the number of frames."""
     tracks: dict[int, _Track] = {}
+    length = 0
     for position, (offset, frame) in enumerate(recording.offsets()):
+        length += 1
         if (frame.width, frame.height) != (recording.header.width, recording.header.height):
             raise SinkError(f"youtube-vis is for videos, but {frame.picture} differs in size from the other pictures")
         for instance in frame.instances:
@@ -70,12 +72,16 @@ def _find_tracks(recording: InstancesFile) -> dict[int, _Track]:
             track = tracks.setdefault(instance.track_id, _Track(instance.category_id))
             track.positions.append(position)
             track.offsets.append(offset)
-    return tracks
+    return tracks, length
 
 
-def _video(header: Header, pictures: list[str]) -> dict[str, Any]:
-    size = {"width": header.width, "height": header.height, "length": len(pictures)}
-    return {"id": 1, "name": header.source, **size, "file_names": pictures}
+def _write_video(file: TextIO, recording: InstancesFile, length: int) -> None:
+    header = recording.header
+    video = {"id": 1, "name": header.source, "width": header.width, "height": header.height, "length": length}
+    file.write(',\n"videos":[\n' + to_json(video).removesuffix("}") + ',"file_names":[')
+    for number, frame in enumerate(recording):
+        file.write("," * (number > 0) + to_json(frame.picture))
+    file.write("]}]")
 
 
 def _write_track(file: TextIO, recording: InstancesFile, track_id: int, track: _Track, length: int) -> None:
