@@ -13,7 +13,7 @@ import cv2
 from app.errors import AppError, SinkError
 from app.frames import ControlPanel, Controls, Result
 from app.models import Models
-from app.pipeline import Picture, Quit, Sink, Source, run
+from app.pipeline import FRAMES_WAITING_WATCHED, Picture, Quit, Sink, Source, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
 from app.sinks.mjpeg import JpegBoard, JpegSink
@@ -235,7 +235,8 @@ class Engine:
         sinks: list[Sink] = [StopSink(begun.stopped), begun.sink, begun.recording]
         segmenter = Segmenter(model, panel)
         segmenter.is_live = source.is_live
-        run(begun.source, tracked(segmenter, Tracker(), panel), redraw, sinks, panel, stats)
+        results = tracked(segmenter, Tracker(), panel)
+        run(begun.source, results, redraw, sinks, panel, stats, frames_waiting=FRAMES_WAITING_WATCHED)
 
 
 class StopSink:

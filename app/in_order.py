@@ -1,7 +1,8 @@
 """Work on items in several threads, with the results in the order of the items."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
 from app.channel import Channel
@@ -16,9 +17,12 @@ def in_order(
 ) -> Iterator[Done]:
     """Yield `work(item)` of each item, in order and as soon as it is done.
 
+    A worker takes its next item itself, when it has finished the one before: no item is taken to wait for a worker.
+
     Args:
         work: called in the threads.
-        items: read in a thread of its own, at most `workers` + 1 ahead of what was yielded.
+        items: read in the threads, by one at a time: `workers` ahead of what was yielded, or up to twice as many where
+            what is yielded is taken slowly.
         workers: how many threads.
         begin: called first in each of them.
 
@@ -27,20 +31,44 @@ def in_order(
             items before that.
     """
     begun: Channel[Future[Done]] = Channel(workers)
-    with ThreadPoolExecutor(workers, "in-order", begin) as pool:
-        feeder = start("in-order items", _feed, pool, work, items, begun)
-        try:
-            for future in begun:
-                yield future.result()
-        finally:
-            begun.cancel()
-            feeder.join()
-            pool.shutdown(cancel_futures=True)
+    turns, left = threading.Lock(), iter(items)
+    threads = [start(f"in-order_{i}", _take_turns, work, left, begun, turns, begin) for i in range(workers)]
+    try:
+        for future in begun:
+            yield future.result()
+    finally:
+        begun.cancel()
+        for thread in threads:
+            thread.join()
 
 
-def _feed(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Done], items: Iterable[Item], begun: Channel[Future[Done]]
+def _take_turns(
+    work: Callable[[Item], Done],
+    items: Iterator[Item],
+    begun: Channel[Future[Done]],
+    turns: threading.Lock,
+    begin: Callable[[], object] | None,
 ) -> None:
     with ending(begun):
-        for item in items:
-            begun.put(pool.submit(work, item))
+        if begin is not None:
+            begin()
+        for item, future in _promised(items, begun, turns):
+            try:
+                future.set_result(work(item))
+            except BaseException as error:
+                future.set_exception(error)
+
+
+def _promised(
+    items: Iterator[Item], begun: Channel[Future[Done]], turns: threading.Lock
+) -> Iterator[tuple[Item, Future[Done]]]:
+    """Take item after item, when it is this thread's turn, and promise the result of each in `begun`."""
+    while True:
+        future: Future[Done] = Future()
+        with turns:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            begun.put(future)
+        yield item, future

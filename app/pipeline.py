@@ -21,6 +21,8 @@ Picture: TypeAlias = npt.NDArray[np.uint8]
 Drawn: TypeAlias = tuple[Result, Picture | None]
 
 TICK_SECONDS = 0.05
+FRAMES_WAITING = 4
+FRAMES_WAITING_WATCHED = 1  # where somebody looks on and moves sliders
 
 
 def run(
@@ -31,9 +33,10 @@ def run(
     panel: ControlPanel,
     stats: StreamStats,
     max_frames: int | None = None,
+    frames_waiting: int = FRAMES_WAITING,
 ) -> None:
     """Carry the frames of `source` to every sink until one side ends; see `stream` for arguments and errors."""
-    with closing(stream(source, segmenter, draw, sinks, panel, stats, max_frames)) as results:
+    with closing(stream(source, segmenter, draw, sinks, panel, stats, max_frames, frames_waiting)) as results:
         for _ in results:
             pass
 
@@ -46,6 +49,7 @@ def stream(
     panel: ControlPanel,
     stats: StreamStats,
     max_frames: int | None = None,
+    frames_waiting: int = FRAMES_WAITING,
 ) -> Generator[Result, None, None]:
     """Carry the frames of `source` through `segmenter` and `draw` to every sink, and yield each result after that.
 
@@ -61,11 +65,13 @@ def stream(
         panel: while its controls say paused, a live source is read and thrown away, and any other waits.
         stats: counts what happens.
         max_frames: end after so many results; None goes on to the source's end.
+        frames_waiting: how many frames of a source that is not live may wait for the segmenter. The fewer, the younger
+            is what somebody looks at; more make up for a source that is read unevenly.
 
     Raises:
         Exception: what a part raised, after everything that came before it was written. Quit ends the run in peace.
     """
-    frames: Channel[Frame] = hand_off(source, 4, lambda: stats.dropped("capture"))
+    frames: Channel[Frame] = hand_off(source, frames_waiting, lambda: stats.dropped("capture"))
     results: Channel[Result] = hand_off(source, 2, lambda: stats.dropped("display"))
     pictures: Channel[Drawn] = hand_off(source, 2, lambda: stats.dropped("display"))
     threads: list[threading.Thread] = []

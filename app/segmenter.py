@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -22,6 +23,9 @@ MOST_WORKERS = 4  # each holds the activations of a whole network
 
 class Segmenter:
     """Runs a model on a stream of frames; threshold and classes are read from the panel at each frame's start.
+
+    They are read again when it is done, as a frame may be at work for a while beside others: what the controls no
+    longer let through is left out at once, and what they let through now comes with the next frame that begins.
 
     Attributes:
         class_names: the name of each label.
@@ -62,11 +66,18 @@ class Segmenter:
                 lambda batch: self.segment_together(*batch), batches, workers, partial(use_threads, share)
             )
         for together in results:
-            yield from together
+            yield from map(self._narrowed, together)
 
     def _batches(self, frames: Iterator[Frame]) -> Iterator[tuple[list[Frame], Controls]]:
         while batch := list(islice(frames, self._batch_size)):
             yield batch, self._panel.current
+
+    def _narrowed(self, result: Result) -> Result:
+        controls, found = self._panel.current, result.instances
+        keep = found.scores >= controls.score_threshold
+        if (labels := self._labels(controls)) is not None:
+            keep &= np.isin(found.labels, labels)
+        return result if keep.all() else replace(result, instances=found.select(keep))
 
     def warm_up(self) -> None:
         """Run once on an HD picture, so that the first frame does not wait for the device's libraries."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from app.errors import AppError, SinkError
 from app.frames import ControlPanel, Controls, Result
 from app.options import add_model_options, check_classes, count, names, score
-from app.pipeline import Picture, Sink, Source, run
+from app.pipeline import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Picture, Sink, Source, run
 from app.renderer import Renderer
 from app.segmenter import Segmenter
 from app.sinks.interrupt import InterruptSink, ending_at_once
@@ -79,9 +79,10 @@ def webcam(options: argparse.Namespace) -> int:
         sinks = [*open_sinks(options, source, panel, draw), interrupt]
         if any(isinstance(sink, WindowSink) for sink in sinks) and not (source.is_live or options.save):
             source = PacedSource(source)
+        waiting = FRAMES_WAITING_WATCHED if isinstance(source, PacedSource) else FRAMES_WAITING
         segmenter.is_live = source.is_live
         try:
-            run(source, tracked(segmenter, Tracker(), panel), draw, sinks, panel, stats, options.max_frames)
+            run(source, tracked(segmenter, Tracker(), panel), draw, sinks, panel, stats, options.max_frames, waiting)
         finally:
             is_saved = options.save is not None and not isinstance(sys.exception(), SinkError)
             report(stats.snapshot(), options.save if is_saved else None, options.stats_json)

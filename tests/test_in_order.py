@@ -61,6 +61,33 @@ def test_it_runs_no_further_ahead_than_there_are_workers() -> None:
     assert workers_left() == []
 
 
+def test_no_item_is_taken_to_wait_for_a_worker() -> None:
+    taken: list[int] = []
+    go_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(50):
+            taken.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        assert number == 0 or go_on.wait(20)
+        return number
+
+    results = in_order(work, items(), 2)
+    assert next(results) == 0
+    time.sleep(0.2)
+    assert taken == [0, 1, 2]  # the last two are at work
+    go_on.set()
+    assert list(results) == list(range(1, 50))
+
+
+def test_an_error_at_a_workers_begin_ends_it() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(in_order(lambda number: number, range(5), 2, lambda: 1 // 0))
+    assert workers_left() == []
+
+
 def test_an_error_of_the_work_comes_after_the_results_before_it() -> None:
     results = in_order(lambda number: 6 // (3 - number), range(6), 2)
     assert [next(results) for _ in range(3)] == [2, 3, 6]

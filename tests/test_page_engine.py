@@ -127,6 +127,19 @@ def test_a_file_ends_by_itself_and_its_last_picture_stays(engine: Engine) -> Non
     assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape == (48, 64, 3)
 
 
+def test_few_frames_of_a_file_wait_so_that_those_who_look_on_see_young_ones(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lambda frame: time.sleep(0.05)))
+    engine.start(Choice("clip", File, "nano"))
+    waiting = [0]
+    while state(engine) in ("starting", "running"):
+        stats = engine.status()["stats"]
+        waiting.append(stats["captured"] - stats["segmented"])
+        time.sleep(0.01)
+    assert 0 < max(waiting) <= 4  # one in the hands of each side, one between them; the two counts are not read at once
+
+
 def test_a_new_start_replaces_the_stream_and_two_cameras_are_never_open(engine: Engine) -> None:
     for _ in range(10):
         engine.start(camera())

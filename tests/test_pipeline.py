@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import SinkError, SourceError
 from app.frames import ControlPanel, Controls, Frame, Result
-from app.pipeline import Picture, Quit, Segmenter, Sink, run
+from app.pipeline import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Picture, Quit, Segmenter, Sink, run
 from app.stats import StreamStats
 
 SOON = 5.0
@@ -113,10 +113,11 @@ def stream(
     draw: Callable[[Result], Picture] = draw,
     panel: ControlPanel | None = None,
     max_frames: int | None = None,
+    frames_waiting: int = FRAMES_WAITING,
 ) -> StreamStats:
     stats = StreamStats()
     try:
-        run(source, segmenter, draw, sinks, panel or ControlPanel(), stats, max_frames)
+        run(source, segmenter, draw, sinks, panel or ControlPanel(), stats, max_frames, frames_waiting)
     finally:
         assert source.closed >= 1
     return stats
@@ -139,7 +140,8 @@ def test_a_slow_file_sink_loses_no_frame_of_a_file() -> None:
     assert sink.written == list(range(30))
 
 
-def test_no_more_of_a_file_is_read_ahead_than_the_hand_offs_hold() -> None:
+@pytest.mark.parametrize(("frames_waiting", "most"), [(FRAMES_WAITING, 14), (FRAMES_WAITING_WATCHED, 11)])
+def test_no_more_of_a_file_is_read_ahead_than_the_hand_offs_hold(frames_waiting: int, most: int) -> None:
     source = FakeSource(1000)
     ahead: list[int] = []
 
@@ -147,8 +149,8 @@ def test_no_more_of_a_file_is_read_ahead_than_the_hand_offs_hold() -> None:
         time.sleep(0.01)
         ahead.append(source.given - result.frame.index)
 
-    stream(source, FakeSink(on_write=look), max_frames=10)
-    assert max(ahead) <= 14
+    stream(source, FakeSink(on_write=look), max_frames=10, frames_waiting=frames_waiting)
+    assert max(ahead) <= most
 
 
 def test_a_live_source_gives_its_newest_frame_and_its_losses_are_counted() -> None:

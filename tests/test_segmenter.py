@@ -1,6 +1,7 @@
 """The worker: frames in, results out, controls read at each frame's start."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -76,6 +77,22 @@ def test_controls_are_read_anew_for_every_frame(model: SOLOv2) -> None:
     after = next(results)
     assert set(before.instances.labels.tolist()) == {0, 1}
     assert set(after.instances.labels.tolist()) == {0}
+
+
+def test_what_the_controls_no_longer_let_through_is_left_out_of_frames_at_work_too(model: SOLOv2) -> None:
+    panel = ControlPanel()
+    panel.update(score_threshold=0.05)
+    segmenter = Segmenter(model, panel)
+    segmenter.is_live = False
+    results = segmenter([frame(1)] * 3)
+    before = next(results)
+    time.sleep(0.5)  # the next frame has begun
+    panel.update(score_threshold=0.2, classes=frozenset({"cat"}))
+    after = next(results).instances
+    is_left = (before.instances.labels == 1) & (before.instances.scores >= 0.2)
+    assert 0 < is_left.sum() < len(before.instances)
+    np.testing.assert_allclose(after.scores, before.instances.scores[is_left], atol=1e-5)
+    assert set(after.labels.tolist()) == {1}
 
 
 def test_each_step_is_timed_and_the_classes_are_the_models(model: SOLOv2) -> None:
