@@ -147,6 +147,7 @@ class Engine:
             "source": current.choice.name,
             "model": current.choice.model,
             "stats": current.stats.snapshot().as_dict(),
+            "has_picture": result is not None,
             "classes": _count_by_class(result, current.class_names),
             "recording": recording is not None and recording.needs_picture,
             "recorded_frames": recording.frames if recording is not None else 0,

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import base64
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -124,3 +125,26 @@ def wait_until(is_true: Callable[[], object], seconds: float = 60) -> None:
     while not is_true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def drop_file(page: Any, selector: str, path: Path, kind: str) -> None:
+    """Drop a file on an element, as from another window."""
+    script = """([selector, name, type, data]) => {
+        const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([bytes], name, { type }));
+        for (const event of ["dragenter", "dragover", "drop"])
+            document.querySelector(selector).dispatchEvent(
+                new DragEvent(event, { bubbles: true, cancelable: true, dataTransfer }));
+    }"""
+    page.evaluate(script, [selector, path.name, kind, base64.b64encode(path.read_bytes()).decode()])
+
+
+def paste_picture(page: Any, path: Path) -> None:
+    """Copy a PNG file's picture and press Control+V; the page needs the permission "clipboard-write"."""
+    script = """async (data) => {
+        const png = await (await fetch(`data:image/png;base64,${data}`)).blob();
+        await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
+    }"""
+    page.evaluate(script, base64.b64encode(path.read_bytes()).decode())
+    page.keyboard.press("Control+V")

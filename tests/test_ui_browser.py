@@ -123,11 +123,11 @@ def test_controls_take_effect_while_it_runs(visit: Callable[..., Any], site: Sit
     page.keyboard.press("Tab")
     wait_until(lambda: site.engine.panel.current.score_threshold == 0.95)
     page.wait_for_function("!document.querySelector('[data-part=counts]').innerText.includes('person')")
-    page.get_by_label("Follow instances from frame to frame").first.check()
+    page.get_by_label("Track instances").first.check()
     wait_until(lambda: site.engine.panel.current.track)
     page.get_by_label("number input for Least score").fill("0.3")
     page.keyboard.press("Tab")
-    page.get_by_label("Follow instances from frame to frame").first.uncheck()
+    page.get_by_label("Track instances").first.uncheck()
     page.get_by_label("Boxes", exact=True).uncheck()
     wait_until(lambda: not site.engine.panel.current.track and not site.engine.panel.current.show_boxes)
 

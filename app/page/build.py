@@ -50,7 +50,8 @@ def build_site(options: argparse.Namespace, folder: Path) -> Site:
 
 def build_blocks(site: Site) -> gr.Blocks:
     """Return the page."""
-    blocks = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(CACHE_CHECK_SECONDS, CACHE_SECONDS))
+    kept = (CACHE_CHECK_SECONDS, CACHE_SECONDS)
+    blocks = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=kept)
     with blocks:
         gr.HTML(HEADER, js_on_load=None, apply_default_css=False)
         with gr.Tabs():

@@ -78,6 +78,7 @@ class VideoJob:
             self.state = "cancelled"
             return
         self.state = "running"
+        yield  # loading the model may take a while
         try:
             check_container(self.original)
             yield from self._annotate(models, model_name, device, settings)

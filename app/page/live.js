@@ -152,7 +152,7 @@
   function show(status) {
     solov2.status = status;
     if (!view) return;
-    const { state, stats, connected } = status;
+    const { state, connected } = status;
     const isOn = state === "running" || state === "paused";
     view.root.dataset.state = connected ? state : "lost";
     view.note.textContent = noteOf(status);
@@ -162,7 +162,7 @@
     view.record.disabled = !isOn && !status.recording;
     view.record.textContent = status.recording ? "Stop recording" : "Record";
     view.record.setAttribute("aria-pressed", String(Boolean(status.recording)));
-    view.snapshot.toggleAttribute("inert", !stats);
+    view.snapshot.toggleAttribute("inert", !status.has_picture);
     view.download.hidden = status.recording || !status.has_recording;
     const problem = status.problem || status.recording_problem;
     if (problem) view.problem.textContent = problem;

@@ -76,13 +76,13 @@ class SourceFields:
 def live_tab(site: Site) -> None:
     """Put the tab's content into the Gradio block that is being built."""
     with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=320):
+        with gr.Column(scale=3, min_width=320, elem_classes="stage-column"):
             gr.HTML(VIEW, js_on_load=None, apply_default_css=False)
         with gr.Column(scale=1, min_width=300):
             fields = source_fields()
             start = gr.Button("Start", variant="primary", size="lg")
             refusal = gr.HTML(js_on_load=None, apply_default_css=False)
-            with gr.Group():
+            with gr.Group(), gr.Row():
                 model, device = model_fields(site)
             controls = control_fields(site, model)
     viewer = gr.Textbox(visible=False)
@@ -99,7 +99,7 @@ def live_tab(site: Site) -> None:
 def source_fields() -> SourceFields:
     """Make the widgets for the source."""
     with gr.Group():
-        kind = gr.Radio(KINDS, value=DEMO, label="Source")
+        kind = gr.Radio(KINDS, value=DEMO, label="Source", elem_classes="choices sources")
         address = gr.Textbox(
             label="Address", placeholder="rtsp://user:password@host/path", visible=False, lines=1, max_lines=1
         )
@@ -112,8 +112,8 @@ def source_fields() -> SourceFields:
 def model_fields(site: Site) -> tuple[gr.Dropdown, gr.Dropdown]:
     """Make the widgets for the model and its device."""
     names = site.engine.models.names
-    model = gr.Dropdown(list(names), value=names[0], label="Model")
-    device = gr.Dropdown(devices(), value="auto", label="Device")
+    model = gr.Dropdown(list(names), value=names[0], label="Model", min_width=120)
+    device = gr.Dropdown(devices(), value="auto", label="Device", min_width=120)
     return model, device
 
 
@@ -123,7 +123,7 @@ def devices() -> list[tuple[str, str]]:
 
     found = find_device("auto")
     cuda = [(torch.cuda.get_device_name(number), f"cuda:{number}") for number in range(torch.cuda.device_count())]
-    return [(f"Automatic ({found})", "auto"), ("CPU", "cpu"), *cuda]
+    return [(f"Auto ({found})", "auto"), ("CPU", "cpu"), *cuda]
 
 
 def control_fields(site: Site, model: gr.Dropdown) -> list[gr.components.Component]:
@@ -132,10 +132,11 @@ def control_fields(site: Site, model: gr.Dropdown) -> list[gr.components.Compone
     current = panel.current
     with gr.Group():
         score = gr.Slider(0.05, 1, current.score_threshold, step=0.05, label="Least score")
-        classes = gr.Dropdown(known_classes(model.value), multiselect=True, label="Classes", info="None means all.")
-        shown = gr.CheckboxGroup(SHOWN, value=[name for _, name in SHOWN if getattr(current, name)], label="Show")
+        classes = gr.Dropdown(known_classes(model.value), multiselect=True, label="Classes (none means all)")
+        drawn = [name for _, name in SHOWN if getattr(current, name)]
+        shown = gr.CheckboxGroup(SHOWN, value=drawn, label="Show", elem_classes="choices shown")
         opacity = gr.Slider(0, 1, current.opacity, step=0.05, label="Opacity of masks")
-        track = gr.Checkbox(current.track, label="Follow instances from frame to frame")
+        track = gr.Checkbox(current.track, label="Track instances")
     set_field = partial(set_control, site)
     score.input(partial(set_field, "score_threshold"), score, trigger_mode="always_last", **QUICK)
     opacity.input(partial(set_field, "opacity"), opacity, trigger_mode="always_last", **QUICK)

@@ -46,21 +46,22 @@
       file = newFile;
       found = null;
       chosen = -1;
+      list.replaceChildren();
+      overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
       const opened = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
       if (turn !== running) return opened?.close(); // another picture came meanwhile
       photo?.close();
       photo = opened;
       if (!photo) {
         file = null;
+        stage.classList.remove("has-picture");
         return tell("This file is not a picture that a browser can show.", "failed");
       }
       Object.assign(canvas, { width: photo.width, height: photo.height });
       Object.assign(overlay, { width: photo.width, height: photo.height });
       canvas.parentElement.style.maxWidth = `calc(76vh * ${photo.width / photo.height})`; // all of it fits the screen
       canvas.getContext("2d").drawImage(photo, 0, 0);
-      overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
       stage.classList.add("has-picture");
-      list.replaceChildren();
       await segment();
     }
 
@@ -140,7 +141,7 @@
 
     function choose(one) {
       const index = one ? found.instances.indexOf(one) : -1;
-      chosen = index === chosen ? -1 : index;
+      chosen = index === chosen ? -1 : index; // twice is not at all
       paintOverlay(found.width, found.height);
       shown.forEach((other, at) => list.children[at].firstChild.setAttribute("aria-pressed", String(found.instances[chosen] === other)));
       describe(found.instances[chosen]);
@@ -183,9 +184,26 @@
       setTimeout(() => URL.revokeObjectURL(link.href), 1000);
     }
 
-    input.onchange = () => open(input.files[0]);
+    function step(event) {
+      const by = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
+      if (event.key === "Escape" && chosen >= 0) choose(null);
+      if (by === undefined || !shown.length) return;
+      event.preventDefault();
+      const from = [...list.children].indexOf(event.target.closest("li"));
+      const to = Math.min(Math.max(from + by, 0), shown.length - 1);
+      list.children[to].firstChild.focus();
+      if (found.instances[chosen] !== shown[to]) choose(shown[to]);
+    }
+
+    input.onchange = () => { open(input.files[0]); input.value = ""; }; // so that the same file may be chosen again
     model.onchange = segment;
-    threshold.oninput = () => { thresholdText.textContent = Number(threshold.value).toFixed(2); draw(); };
+    threshold.oninput = () => {
+      const { min, max, value } = threshold;
+      thresholdText.textContent = Number(value).toFixed(2);
+      threshold.style.setProperty("--part", `${(100 * (value - min)) / (max - min)}%`);
+      draw();
+    };
+    list.onkeydown = step;
     overlay.onmousemove = (event) => chosen < 0 && found && describe(under(event));
     overlay.onclick = (event) => found && choose(under(event));
     root.ondragover = (event) => { event.preventDefault(); root.classList.add("dragged"); };

@@ -11,7 +11,7 @@ import gradio as gr
 
 from app.annotation.recording import Settings
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO, VideoJob
-from app.page.live import QUICK, devices, problem
+from app.page.live import QUICK, model_fields, problem
 from app.page.site import Site
 from app.sources.video import VIDEO_SUFFIXES
 
@@ -22,23 +22,29 @@ def video_tab(site: Site) -> None:
     """Put the tab's content into the Gradio block that is being built."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
-            uploads = gr.File(file_count="multiple", file_types=sorted(VIDEO_SUFFIXES), label="Videos", height=150)
-            progress = gr.HTML(js_on_load=None, apply_default_css=False)
+            uploads = gr.File(
+                file_count="multiple",
+                file_types=sorted(VIDEO_SUFFIXES),
+                show_label=False,
+                height=150,
+                elem_classes="drop",
+            )
+            progress = gr.HTML(hint(site), js_on_load=None, apply_default_css=False)
             chosen = gr.Radio([], label="Result", visible=False)
             result = gr.HTML(js_on_load=None, apply_default_css=False)
         with gr.Column(scale=1, min_width=300):
-            begin = gr.Button("Annotate", variant="primary", size="lg")
-            cancel = gr.Button("Cancel", size="lg")
+            with gr.Row():
+                begin = gr.Button("Annotate", variant="primary", size="lg", scale=2, min_width=120)
+                cancel = gr.Button("Cancel", size="lg", scale=1, min_width=90, interactive=False)
             with gr.Group():
-                names = site.engine.models.names
-                model = gr.Dropdown(list(names), value=names[0], label="Model")
-                device = gr.Dropdown(devices(), value="auto", label="Device")
+                with gr.Row():
+                    model, device = model_fields(site)
                 score = gr.Slider(0.05, 1, Settings().score, step=0.05, label="Least score")
-                track = gr.Checkbox(False, label="Follow instances from frame to frame")
+                track = gr.Checkbox(False, label="Track instances")
 
     # Gradio recognises a gr.Request by the annotation of a plain function
 
-    def take_theirs(uploads: list[str], request: gr.Request) -> tuple[Any, str]:
+    def take_theirs(uploads: list[str], request: gr.Request) -> tuple[Any, ...]:
         return take_uploads(site, request.session_hash or "", uploads or [])
 
     def annotate_theirs(
@@ -52,10 +58,10 @@ def video_tab(site: Site) -> None:
         site.jobs.cancel(visit)
         return progress_table(site.jobs.of(visit))
 
-    begin.click(take_theirs, uploads, [uploads, progress], **QUICK).then(
+    begin.click(take_theirs, uploads, [uploads, progress, cancel], **QUICK).then(
         annotate_theirs,
         [model, device, score, track, chosen],
-        [progress, chosen, result],
+        [progress, chosen, result, cancel],
         show_progress="hidden",
         concurrency_limit=1,
         api_visibility="private",
@@ -73,7 +79,13 @@ class Choice:
     settings: Settings
 
 
-def take_uploads(site: Site, visit: str, uploads: list[str]) -> tuple[Any, str]:
+def hint(site: Site) -> str:
+    """What may be dropped, as HTML."""
+    most = f"up to {site.most_upload_bytes >> 20} MB each"
+    return f'<p class="hint">MP4, MOV, MKV, WebM, AVI and others, {most}. They are kept while this page is open.</p>'
+
+
+def take_uploads(site: Site, visit: str, uploads: list[str]) -> tuple[Any, ...]:
     """Take over what was dropped, at once, as uploads are removed after a while; nothing is annotated yet.
 
     Args:
@@ -82,12 +94,12 @@ def take_uploads(site: Site, visit: str, uploads: list[str]) -> tuple[Any, str]:
         uploads: paths of what was dropped.
 
     Returns:
-        Values for the drop zone and the progress.
+        Values for the drop zone, the progress and the button that cancels.
     """
     if not uploads:
-        return gr.skip(), problem("Drop a video first.")
+        return gr.skip(), problem("Drop a video first."), gr.skip()
     site.jobs.add(visit, [Path(upload) for upload in uploads])
-    return None, progress_table(site.jobs.of(visit))
+    return None, progress_table(site.jobs.of(visit)), gr.Button(interactive=True)
 
 
 def annotate_waiting(site: Site, visit: str, choice: Choice, chosen: str | None) -> Iterator[tuple[Any, ...]]:
@@ -100,23 +112,27 @@ def annotate_waiting(site: Site, visit: str, choice: Choice, chosen: str | None)
         chosen: the token of the result that is shown, if one is.
 
     Yields:
-        Values for the progress, the choice of a result, and the result.
+        Values for the progress, the choice of a result, the result, and the button that cancels.
     """
 
     def told() -> str:
         return progress_table(site.jobs.of(visit))
 
-    yield gr.skip(), gr.skip(), gr.skip()
-    for job in site.jobs.of(visit):
-        if job.state != "waiting":
-            continue
+    waiting = [job for job in site.jobs.of(visit) if job.state == "waiting"]
+    yield gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=bool(waiting))
+    for job in waiting:
         for _ in job.run(site.engine.models, choice.model, choice.device, choice.settings):
-            yield told(), gr.skip(), gr.skip()
+            yield told(), gr.skip(), gr.skip(), gr.skip()
         view = gr.skip()
         if job.state == "done" and chosen is None:
             chosen, view = job.token, result_view(job)
         finished = [(one.name, one.token) for one in site.jobs.of(visit) if one.state == "done"]
-        yield told(), gr.Radio(finished, value=chosen, visible=len(finished) > 1), view
+        yield (
+            told(),
+            gr.Radio(finished, value=chosen, visible=len(finished) > 1),
+            view,
+            gr.Button(interactive=job is not waiting[-1]),
+        )
 
 
 def show_result(site: Site, token: str) -> str:
