@@ -101,9 +101,11 @@ class Engine:
             begun.thread.start()
 
     def switch(self, model: str, device: str) -> None:
-        """Let another model see what is streamed; nothing happens where nothing runs."""
+        """Let another model see what is streamed; nothing happens where nothing runs, or where it is the same one."""
         current = self._run
-        if current is not None and self.is_running:
+        if current is None or not self.is_running:
+            return
+        if (model, device) != (current.choice.model, current.choice.device):
             self.start(Choice(current.choice.name, current.choice.open_source, model, device))
 
     def stop(self) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from app.frames import Frame, Result
+from solov2.image import Geometry
+from solov2.structures import MaskCrop
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,17 @@ class FakeInstances:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def crops(self) -> list[MaskCrop]:
+        """What the tracker looks at."""
+        corners = enumerate(self.boxes.astype(int).tolist(), start=1)
+        return [MaskCrop(y1, x1, self.id_map[y1:y2, x1:x2] == mask_id) for mask_id, (x1, y1, x2, y2) in corners]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the picture's size."""
+        return Geometry.fit((self.id_map.shape[0], self.id_map.shape[1]), 64, 64)
 
 
 def rectangles(size_hw: tuple[int, int], boxes: Sequence[tuple[int, int, int, int]], labels: Sequence[int]) -> Any:

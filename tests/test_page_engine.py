@@ -158,6 +158,14 @@ def test_another_model_is_a_new_run_on_the_same_source(engine: Engine, loads: li
     assert engine.status()["model"] == "light-r18"
 
 
+def test_the_same_model_again_is_no_new_run(engine: Engine, loads: list[tuple[str, str]]) -> None:
+    engine.start(camera())
+    wait_until(lambda: has_shown(engine))
+    engine.switch("nano", "auto")  # a widget that only had the focus
+    assert state(engine) == "running"
+    assert loads == [("nano", "auto")]
+
+
 def test_paused_is_a_state_of_its_own_and_a_new_start_ends_it(engine: Engine) -> None:
     engine.start(camera())
     wait_until(lambda: has_shown(engine))

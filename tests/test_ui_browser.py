@@ -125,11 +125,61 @@ def test_controls_take_effect_while_it_runs(visit: Callable[..., Any], site: Sit
     page.wait_for_function("!document.querySelector('[data-part=counts]').innerText.includes('person')")
     page.get_by_label("Track instances").first.check()
     wait_until(lambda: site.engine.panel.current.track)
+    wait_for_pictures(page)
     page.get_by_label("number input for Least score").fill("0.3")
     page.keyboard.press("Tab")
     page.get_by_label("Track instances").first.uncheck()
     page.get_by_label("Boxes", exact=True).uncheck()
     wait_until(lambda: not site.engine.panel.current.track and not site.engine.panel.current.show_boxes)
+
+
+def test_everything_is_reached_and_worked_from_the_keyboard(visit: Callable[..., Any], site: Site) -> None:
+    page = visit()
+    press = page.keyboard.press
+    page.get_by_role("tab", name="Live").focus()
+    reached = []
+    while (name := tab_on(page)) != "Track instances":
+        assert len(reached) < 60, f"lost after {reached}"
+        reached.append(name)
+        if name == "Start":
+            press("Enter")
+            wait_for_pictures(page)
+            site.engine.panel.update(classes=frozenset({"person"}))
+            running = site.engine.choice
+        if name == "Boxes":
+            press("Space")
+            wait_until(lambda: site.engine.panel.current.show_boxes)
+            press("Space")
+    assert [name for name in reached if name in ORDER] == ORDER
+    assert site.engine.choice is running  # passing the fields changed nothing
+    assert site.engine.panel.current.classes == {"person"}
+    site.engine.panel.update(classes=None)
+    wait_until(lambda: not site.engine.panel.current.show_boxes)
+    page.get_by_role("button", name="Pause").focus()
+    press("Space")
+    page.wait_for_function("window.solov2.status.state === 'paused'")
+    press("Enter")
+    page.wait_for_function("window.solov2.status.state === 'running'")
+    assert [tab_on(page) for _ in range(3)] == ["Stop", "Snapshot", "Record"]
+    page.get_by_role("tab", name="Video").focus()
+    press("Enter")
+    page.get_by_role("button", name="Annotate").wait_for()
+
+
+ORDER = ["Video", "Picture", "About", "Built-in clip", "Camera of the server", "Start", "Model", "Device", "Boxes"]
+
+
+def tab_on(page: Any) -> str:
+    """Go to what comes next, see that it shows that it has the focus, and return its name."""
+    page.keyboard.press("Tab")
+    script = """() => {
+        const one = document.activeElement, label = one.closest("label");
+        const isRinged = [one, label].some((part) => part && getComputedStyle(part).outlineStyle === "solid");
+        return [one.ariaLabel || label?.innerText.trim() || one.innerText.trim() || one.title, isRinged];
+    }"""
+    name, is_ringed = page.evaluate(script)
+    assert is_ringed, f"nothing shows that {name} has the focus"
+    return str(name)
 
 
 def test_the_browsers_camera_goes_up_and_comes_back_segmented(visit: Callable[..., Any], site: Site) -> None:

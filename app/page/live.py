@@ -76,7 +76,7 @@ class SourceFields:
 def live_tab(site: Site) -> None:
     """Put the tab's content into the Gradio block that is being built."""
     with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=320, elem_classes="stage-column"):
+        with gr.Column(scale=3, min_width=320):
             gr.HTML(VIEW, js_on_load=None, apply_default_css=False)
         with gr.Column(scale=1, min_width=300):
             fields = source_fields()
@@ -132,7 +132,7 @@ def control_fields(site: Site, model: gr.Dropdown) -> list[gr.components.Compone
     current = panel.current
     with gr.Group():
         score = gr.Slider(0.05, 1, current.score_threshold, step=0.05, label="Least score")
-        classes = gr.Dropdown(known_classes(model.value), multiselect=True, label="Classes (none means all)")
+        classes = gr.Dropdown(known_classes(site, model.value), multiselect=True, label="Classes (none means all)")
         drawn = [name for _, name in SHOWN if getattr(current, name)]
         shown = gr.CheckboxGroup(SHOWN, value=drawn, label="Show", elem_classes="choices shown")
         opacity = gr.Slider(0, 1, current.opacity, step=0.05, label="Opacity of masks")
@@ -155,16 +155,18 @@ def as_steered(site: Site) -> list[Any]:
     if choice is None or not site.engine.is_running:  # then model and device are each visitor's own
         classes, model, device = gr.Dropdown(value=chosen), gr.skip(), gr.skip()
     else:
-        known = site.engine.class_names or known_classes(choice.model)
-        classes = gr.Dropdown(choices=list(known), value=chosen)
+        classes = gr.Dropdown(choices=known_classes(site, choice.model), value=chosen)
         model, device = choice.model, choice.device
     return [current.score_threshold, classes, shown, current.opacity, current.track, model, device]
 
 
-def known_classes(model_name: str) -> list[str]:
+def known_classes(site: Site, model_name: str) -> list[str]:
     """The classes of a model, or none where only loading it would tell."""
     from solov2 import VARIANTS
 
+    choice = site.engine.choice
+    if choice is not None and choice.model == model_name and site.engine.class_names:
+        return list(site.engine.class_names)
     return list(VARIANTS[model_name].class_names) if model_name in VARIANTS else []
 
 
@@ -177,9 +179,11 @@ def set_control(site: Site, name: str, value: float | bool) -> None:
 
 
 def offer_classes(site: Site, model_name: str) -> Any:
-    """Offer the classes of another model, and show all of them."""
-    site.engine.panel.update(classes=None)
-    return gr.Dropdown(choices=known_classes(model_name), value=[])
+    """Offer the classes of a model; of those chosen, keep what it knows. Also called when nothing has changed."""
+    known = known_classes(site, model_name)
+    kept = sorted(set(known) & (site.engine.panel.current.classes or set()))
+    site.engine.panel.update(classes=frozenset(kept) or None)
+    return gr.Dropdown(choices=known, value=kept)
 
 
 def show_details(site: Site, kind: str) -> list[Any]:
