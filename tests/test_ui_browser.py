@@ -136,6 +136,7 @@ def test_controls_take_effect_while_it_runs(visit: Callable[..., Any], site: Sit
 def test_everything_is_reached_and_worked_from_the_keyboard(visit: Callable[..., Any], site: Site) -> None:
     page = visit()
     press = page.keyboard.press
+    page.get_by_label("Track instances").first.wait_for()
     page.get_by_role("tab", name="Live").focus()
     reached = []
     while (name := tab_on(page)) != "Track instances":

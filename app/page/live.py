@@ -29,6 +29,7 @@ KINDS = [
 ]
 SHOWN = [("Masks", "show_masks"), ("Boxes", "show_boxes"), ("Labels", "show_labels"), ("Read-out", "show_readout")]
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+STEERING = QUICK | {"trigger_mode": "always_last"}  # what is touched while the touch before is on its way counts, too
 FOLLOW_ID = "follow-controls"
 WITH_VIEWER = "(...given) => [...given.slice(0, -1), window.solov2.viewer]"
 
@@ -91,7 +92,7 @@ def live_tab(site: Site) -> None:
     for event in (start.click, fields.address.submit):
         event(partial(begin, site), inputs, refusal, js=WITH_VIEWER, **QUICK)
     for field in (model, device):
-        field.input(partial(switch, site), [model, device], **QUICK)
+        field.input(partial(switch, site), [model, device], **STEERING)
     follow = gr.Button(visible="hidden", elem_id=FOLLOW_ID)  # pressed by the page's script, when others have steered
     follow.click(partial(as_steered, site), None, [*controls, model, device], **QUICK)
 
@@ -138,12 +139,12 @@ def control_fields(site: Site, model: gr.Dropdown) -> list[gr.components.Compone
         opacity = gr.Slider(0, 1, current.opacity, step=0.05, label="Opacity of masks")
         track = gr.Checkbox(current.track, label="Track instances")
     set_field = partial(set_control, site)
-    score.input(partial(set_field, "score_threshold"), score, trigger_mode="always_last", **QUICK)
-    opacity.input(partial(set_field, "opacity"), opacity, trigger_mode="always_last", **QUICK)
-    track.input(partial(set_field, "track"), track, **QUICK)
-    classes.input(lambda chosen: panel.update(classes=frozenset(chosen) or None) and None, classes, **QUICK)
-    shown.input(lambda chosen: panel.update(**{name: name in chosen for _, name in SHOWN}) and None, shown, **QUICK)
-    model.input(partial(offer_classes, site), model, classes, **QUICK)
+    score.input(partial(set_field, "score_threshold"), score, **STEERING)
+    opacity.input(partial(set_field, "opacity"), opacity, **STEERING)
+    track.input(partial(set_field, "track"), track, **STEERING)
+    classes.input(lambda chosen: panel.update(classes=frozenset(chosen) or None) and None, classes, **STEERING)
+    shown.input(lambda chosen: panel.update(**{name: name in chosen for _, name in SHOWN}) and None, shown, **STEERING)
+    model.input(partial(offer_classes, site), model, classes, **STEERING)
     return [score, classes, shown, opacity, track]
 
 
