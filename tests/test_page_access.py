@@ -106,6 +106,8 @@ def test_cameras_are_opened_only_where_that_is_allowed() -> None:
         Access().check_camera("0")
     with pytest.raises(SourceError, match="a number such as 0"):
         Access(cameras=True).check_camera("/dev/video0")
+    with pytest.raises(SourceError, match="no camera was found on the server"):
+        Access(cameras=True).check_camera("")
 
 
 def test_alone_on_this_machine_everything_is_open_and_elsewhere_nothing() -> None:

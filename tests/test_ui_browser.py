@@ -43,7 +43,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def served_page(browser: Any, folder: Path, clips: Path) -> Iterator[tuple[str, Site]]:
-    options = ["--folder", str(clips), "--allow-address", "127.0.0.1", "--max-upload", "5", "--port", "7911"]
+    options = [
+        "--folder",
+        str(clips),
+        "--allow-address",
+        "127.0.0.1",
+        "--max-upload",
+        "5",
+        "--port",
+        "7911",
+        "--cameras",
+    ]
     with served(folder, *options) as page:
         yield page
 
@@ -279,6 +289,18 @@ def test_an_address_that_does_not_answer_is_told_without_its_password(visit: Cal
     assert "secret" not in json.dumps(page.evaluate("window.solov2.status"))
 
 
+def test_a_camera_that_cannot_be_had_is_said(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.evaluate("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))")
+    start(page, "This device's camera")
+    page.get_by_text("The browser was not permitted to use the camera: allow it beside the page's address.").wait_for()
+    page.get_by_label("Camera of the server", exact=True).check()
+    page.get_by_label("Camera", exact=True).fill("97")
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_text("Could not open camera 97: no such device.").wait_for()
+
+
 def test_snapshot_and_recording_can_be_downloaded(visit: Callable[..., Any], site: Site, tmp_path: Path) -> None:
     page = visit()
     start(page, "Built-in clip")
@@ -330,11 +352,19 @@ def test_reload_mode_shows_the_new_code_and_leaves_nothing_behind(browser: Any, 
         page.goto("http://127.0.0.1:7914/")
         page.wait_for_function("window.solov2?.status.connected")
         assert len(list(cache.glob("tmp*"))) == 1
+        start(page, "Built-in clip")
+        wait_for_pictures(page)
+        threads = len(os.listdir(f"/proc/{process.pid}/task"))
         build = tmp_path / "app" / "page" / "build.py"
         build.write_text(build.read_text().replace("<h1>SOLOv2 live</h1>", "<h1>Changed live</h1>"))
         page.get_by_role("heading", name="Changed live").wait_for()
         page.wait_for_function("window.solov2.status.connected")
         wait_until(lambda: len(list(cache.glob("tmp*"))) == 1)
+        page.wait_for_function("window.solov2.status.state === 'idle'")  # the old stream has ended with its code
+        page.get_by_label("Track instances").first.wait_for()
+        start(page, "Built-in clip")
+        wait_for_pictures(page)
+        assert len(os.listdir(f"/proc/{process.pid}/task")) <= threads + 4  # of which some serve requests
         page.close()
     finally:
         os.killpg(process.pid, signal.SIGINT)

@@ -87,8 +87,10 @@ class Access:
         """
         if not self.cameras:
             raise SourceError("this page may not open the server's cameras: its operator allows it with --cameras")
+        if not text:
+            raise SourceError("no camera was found on the server: type its number, such as 0, if there is one")
         if not text.isdecimal():
-            raise SourceError(f"a camera is a number such as 0, got {text or 'nothing'}")
+            raise SourceError(f"a camera is a number such as 0, got {text}")
         return text
 
 

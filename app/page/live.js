@@ -4,12 +4,14 @@
   const CAMERA_IN_FLIGHT = 2;
   const RETRY_MS = 1000;
   const HANDS_OFF_MS = 1500; // so long after this visitor's last touch
+  window.solov2?.retire(); // in reload mode Gradio runs this again in the same document
   const viewer = (sessionStorage.solov2Viewer ??= Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join(""));
   const solov2 = (window.solov2 = { viewer, painted: 0, roundTripMs: 0, ageMs: 0, status: { state: "idle", message: "" } });
 
   let socket = null;
   let view = null; // the mounted elements
   let waiting = null; // the newest picture, until it is painted
+  let isRetired = false;
   let owed = 0; // pictures that were received and not yet asked for again, as nobody could see them
 
   const send = (wish) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(wish));
@@ -23,6 +25,7 @@
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => (typeof data === "string" ? hear(JSON.parse(data)) : receive(data));
     socket.onclose = () => {
+      if (isRetired) return;
       owed = 0;
       camera.inFlight = 0;
       show({ ...solov2.status, connected: false });
@@ -228,7 +231,15 @@
       mountOne(root);
     }
   }
-  new MutationObserver(mountAll).observe(document.documentElement, { childList: true, subtree: true });
+  solov2.retire = () => {
+    isRetired = true;
+    observer.disconnect();
+    camera.turnOff();
+    socket.close();
+    for (const root of document.querySelectorAll("[data-mounted]")) delete root.dataset.mounted;
+  };
+  const observer = new MutationObserver(mountAll);
+  observer.observe(document.documentElement, { childList: true, subtree: true });
   for (const touch of ["input", "pointerdown", "pointermove", "keydown"]) {
     document.addEventListener(touch, ({ buttons }) => (touch !== "pointermove" || buttons) && (widgets.touchedAt = performance.now()), true);
   }
