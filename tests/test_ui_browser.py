@@ -291,7 +291,8 @@ def test_an_address_that_does_not_answer_is_told_without_its_password(visit: Cal
 
 def test_a_camera_that_cannot_be_had_is_said(visit: Callable[..., Any]) -> None:
     page = visit()
-    page.evaluate("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))")
+    refused = "async () => { throw new DOMException('', 'NotAllowedError'); }"
+    page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {refused}; }}")
     start(page, "This device's camera")
     page.get_by_text("The browser was not permitted to use the camera: allow it beside the page's address.").wait_for()
     page.get_by_label("Camera of the server", exact=True).check()
