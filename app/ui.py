@@ -22,7 +22,7 @@ import gradio as gr
 
 from app.errors import AppError
 from app.page.build import build_blocks, build_site, launch_options
-from app.page.options import build_parser
+from app.page.options import build_parser, check_listening
 from app.page.site import Site
 from app.sinks.writable import writing
 from solov2 import SOLOv2Error
@@ -45,6 +45,7 @@ def serve(options: argparse.Namespace) -> int:
     is_first = threading.current_thread() is threading.main_thread()
     if is_first:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        check_listening(options)
     own_folder = None if FOLDER_VARIABLE in os.environ else tempfile.mkdtemp(prefix="solov2-page-")
     folder = os.environ.setdefault(FOLDER_VARIABLE, own_folder or "")
     try:

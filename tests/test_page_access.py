@@ -1,3 +1,4 @@
+import socket
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import pytest
 from app.errors import AppError, SourceError
 from app.page.access import Access
 from app.page.live import ADDRESS, chosen_source
-from app.page.options import LOGIN_VARIABLE, access_of, build_parser, is_loopback, login_of, models_of
+from app.page.options import LOGIN_VARIABLE, access_of, build_parser, check_listening, is_loopback, login_of, models_of
 from app.page.site import Site
 from app.sources.network import open_network
 from tests.fake_media import grey, write_picture
@@ -117,9 +118,31 @@ def test_alone_on_this_machine_everything_is_open_and_elsewhere_nothing() -> Non
         assert access_of(build_parser().parse_args(options)) == Access()
 
 
-def test_what_is_named_replaces_what_would_be_open() -> None:
-    options = build_parser().parse_args(["--folder", "clips", "--allow-address", "10.0.0.7"])
-    assert access_of(options) == Access((Path("clips"),), ("10.0.0.7",), True)
+def test_what_is_named_replaces_what_would_be_open(clips: Path) -> None:
+    options = build_parser().parse_args(["--folder", str(clips), "--allow-address", "10.0.0.7"])
+    assert access_of(options) == Access((clips,), ("10.0.0.7",), True)
+    with pytest.raises(AppError, match="--folder must be a folder, got nowhere"):
+        access_of(build_parser().parse_args(["--folder", "nowhere"]))
+
+
+def test_an_address_that_cannot_be_listened_on_is_told_in_one_line() -> None:
+    parse = build_parser().parse_args
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        with pytest.raises(AppError, match=rf"^could not listen on 127\.0\.0\.1:{number}: Address already in use\."):
+            check_listening(parse(["--port", str(number)]))
+    check_listening(parse(["--port", str(number)]))
+    with pytest.raises(AppError, match=r"could not listen on 192\.0\.2\.1: Cannot assign"):
+        check_listening(parse(["--host", "192.0.2.1"]))
+
+
+@pytest.mark.parametrize(
+    "options", [["--port", "70000"], ["--port", "x"], ["--max-upload", "-3"], ["--max-upload", "0"]]
+)
+def test_numbers_out_of_range_are_refused_in_one_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(options)
+    assert capsys.readouterr().err.startswith(f"error: argument {options[0]}: must be a whole number")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 import argparse
 import ipaddress
 import os
+import socket
 from pathlib import Path
 
 from app.errors import AppError
 from app.models import Models
+from app.options import count
 from app.page.access import Access
 from solov2 import VARIANTS
 from solov2.cli import CommandParser, add_debug_flag
@@ -20,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in (%(default)s)")
     add("--public-host", action="append", metavar="NAME", help="a name under which a proxy here shows the page")
-    add("--port", type=int, help="port to listen on (the first free one from 7860 on)")
+    add("--port", type=port, help="port to listen on (the first free one from 7860 on)")
     add("--share", action="store_true", help="also make the page reachable through a public address of Gradio's")
     add("--login", metavar="USER:PASSWORD", help=f"let in nobody else; or put it into the variable {LOGIN_VARIABLE}")
     add("--model", action="append", metavar="NAME_OR_FILE", help="offer this model; give it again for more (all)")
@@ -32,9 +34,32 @@ def build_parser() -> argparse.ArgumentParser:
         help="let visitors stream from HOST, such as 10.0.0.* or *; only with * are redirects and playlists followed",
     )
     add("--cameras", action="store_true", help="let visitors open this machine's cameras")
-    add("--max-upload", type=int, default=500, metavar="MB", help="largest file that is taken (%(default)s)")
+    add("--max-upload", type=count, default=500, metavar="MB", help="largest file that is taken (%(default)s)")
     add_debug_flag(parser)
     return parser
+
+
+def port(text: str) -> int:
+    """Parse the number of a port."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, got {text!r}")
+    return int(text)
+
+
+def check_listening(options: argparse.Namespace) -> None:
+    """See whether the page's address can be listened on, before anything is built.
+
+    Raises:
+        AppError: it cannot.
+    """
+    host, number = options.host.strip("[]"), options.port or 0
+    try:
+        family = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, number), family=family).close()
+    except OSError as error:
+        where = f"{options.host}:{number}" if number else options.host
+        reason = str(error.strerror).partition(" (")[0]  # Python appends the address
+        raise AppError(f"could not listen on {where}: {reason}. Choose another --host or --port") from error
 
 
 def access_of(options: argparse.Namespace) -> Access:
@@ -42,8 +67,14 @@ def access_of(options: argparse.Namespace) -> Access:
 
     Where only this machine can reach the page, its user may reach what any program of theirs can: the current folder,
     every address and every camera. Elsewhere only what was allowed by name.
+
+    Raises:
+        AppError: a folder does not exist.
     """
     alone = is_loopback(options.host) and not options.share
+    for folder in options.folder or ():
+        if not folder.is_dir():
+            raise AppError(f"--folder must be a folder, got {folder}")
     folders = options.folder if options.folder is not None else [Path.cwd()] if alone else []
     addresses = options.allow_address if options.allow_address is not None else ["*"] if alone else []
     return Access(tuple(folders), tuple(addresses), options.cameras or alone)

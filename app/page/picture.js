@@ -59,7 +59,7 @@
       }
       Object.assign(canvas, { width: photo.width, height: photo.height });
       Object.assign(overlay, { width: photo.width, height: photo.height });
-      canvas.parentElement.style.maxWidth = `calc(76vh * ${photo.width / photo.height})`; // all of it fits the screen
+      canvas.parentElement.style.maxWidth = `calc(70vh * ${photo.width / photo.height})`; // all of it fits the screen
       canvas.getContext("2d").drawImage(photo, 0, 0);
       stage.classList.add("has-picture");
       await segment();
