@@ -46,7 +46,7 @@ def x_display() -> object:
     """The name of a display of our own."""
     reading, writing = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "640x480x24"],
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "640x480x24", "-noreset"],
         pass_fds=[writing],
         stderr=subprocess.DEVNULL,
     )
