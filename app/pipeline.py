@@ -32,11 +32,13 @@ def run(
     sinks: Sequence[Sink],
     panel: ControlPanel,
     stats: StreamStats,
+    *,
     max_frames: int | None = None,
     frames_waiting: int = FRAMES_WAITING,
 ) -> None:
     """Carry the frames of `source` to every sink until one side ends; see `stream` for arguments and errors."""
-    with closing(stream(source, segmenter, draw, sinks, panel, stats, max_frames, frames_waiting)) as results:
+    results = stream(source, segmenter, draw, sinks, panel, stats, max_frames=max_frames, frames_waiting=frames_waiting)
+    with closing(results):
         for _ in results:
             pass
 
@@ -48,6 +50,7 @@ def stream(
     sinks: Sequence[Sink],
     panel: ControlPanel,
     stats: StreamStats,
+    *,
     max_frames: int | None = None,
     frames_waiting: int = FRAMES_WAITING,
 ) -> Generator[Result, None, None]:

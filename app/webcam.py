@@ -79,10 +79,13 @@ def webcam(options: argparse.Namespace) -> int:
         sinks = [*open_sinks(options, source, panel, draw), interrupt]
         if any(isinstance(sink, WindowSink) for sink in sinks) and not (source.is_live or options.save):
             source = PacedSource(source)
-        waiting = FRAMES_WAITING_WATCHED if isinstance(source, PacedSource) else FRAMES_WAITING
+        limits = {
+            "max_frames": options.max_frames,
+            "frames_waiting": FRAMES_WAITING_WATCHED if isinstance(source, PacedSource) else FRAMES_WAITING,
+        }
         segmenter.is_live = source.is_live
         try:
-            run(source, tracked(segmenter, Tracker(), panel), draw, sinks, panel, stats, options.max_frames, waiting)
+            run(source, tracked(segmenter, Tracker(), panel), draw, sinks, panel, stats, **limits)
         finally:
             is_saved = options.save is not None and not isinstance(sys.exception(), SinkError)
             report(stats.snapshot(), options.save if is_saved else None, options.stats_json)

@@ -40,5 +40,5 @@ segmenter = Segmenter(load_model("nano"), panel)
 source = open_source(spec)
 video = VideoSink(out, frame_rate=source.frame_rate, start_at_zero=source.is_live)
 with InterruptSink() as interrupt:
-    run(source, segmenter, blur_background, [video, interrupt], panel, StreamStats(), most_frames)
+    run(source, segmenter, blur_background, [video, interrupt], panel, StreamStats(), max_frames=most_frames)
 print(f"saved {out}")

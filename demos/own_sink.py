@@ -56,5 +56,5 @@ run(
     [CatAlarm()],
     panel,
     stats,
-    most_frames,
+    max_frames=most_frames,
 )

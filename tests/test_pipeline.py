@@ -117,7 +117,8 @@ def stream(
 ) -> StreamStats:
     stats = StreamStats()
     try:
-        run(source, segmenter, draw, sinks, panel or ControlPanel(), stats, max_frames, frames_waiting)
+        limits = {"max_frames": max_frames, "frames_waiting": frames_waiting}
+        run(source, segmenter, draw, sinks, panel or ControlPanel(), stats, **limits)
     finally:
         assert source.closed >= 1
     return stats
