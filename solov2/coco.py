@@ -182,18 +182,27 @@ def _not_a_segmentation(segmentation: Any, error: Exception) -> DatasetError:
     return DatasetError(f"not a COCO segmentation: {str(segmentation)[:60]} ({error})")
 
 
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        DatasetError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"could not read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DatasetError(f"{path} is not JSON: {error}") from error
+
+
 def read_coco(path: Path) -> Content:
     """Return what an annotation file holds, every entry checked for what training and evaluation need.
 
     Raises:
         DatasetError: the file cannot be read, is not COCO's format, or an entry is broken.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"could not read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
+    content = read_json(path)
     keys = ("images", "annotations", "categories")
     missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if missing:

@@ -1,12 +1,11 @@
 """Predictions in COCO's results format, from a file that anyone may have written."""
 
-import json
 import math
 import sys
 from pathlib import Path
 from typing import Any
 
-from solov2.coco import CocoDataset, mask_code
+from solov2.coco import CocoDataset, mask_code, read_json
 from solov2.errors import DatasetError
 from solov2.image import Size
 
@@ -20,12 +19,7 @@ def read_predictions(path: Path, dataset: CocoDataset) -> list[dict[str, Any]]:
     Raises:
         DatasetError: the file cannot be read, is of another format, or is of other pictures.
     """
-    try:
-        results = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"could not read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
+    results = read_json(path)
     if not isinstance(results, list):
         raise DatasetError(f"{path} must hold a list of predictions, got {type(results).__name__}")
     sizes: dict[Any, Size] = {image["id"]: (image["height"], image["width"]) for image in dataset.images}
