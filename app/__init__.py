@@ -1,1 +1,1 @@
-"""The stream: sources, one worker that owns the device, a renderer, sinks. `app/pipeline.py` shows how they meet."""
+"""The stream: sources, one worker that owns the device, processors, a renderer, sinks. Read `app/stream/` first."""

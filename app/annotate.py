@@ -18,25 +18,25 @@ from typing import cast
 
 from tqdm import tqdm
 
+from app.annotation.formats import NEED_TRACK_IDS, check_formats
 from app.annotation.inputs import Input, find_inputs
 from app.annotation.job import Job, ShowProgress, Wanted
+from app.annotation.jsonl_file import FileSource, Settings, model_header
 from app.annotation.outcome import Outcome, table
-from app.annotation.recorder import Recorder
-from app.annotation.recording import FileSource, Settings, model_header
-from app.errors import AppError, SourceError
-from app.formats import NEED_TRACK_IDS, check_formats
-from app.frames import ControlPanel, Controls, Result
+from app.annotation.resumable_tracking import Recorder
+from app.drawing.renderer import Renderer
 from app.options import add_model_options, check_classes, count, moment, names, score
-from app.pipeline import Sink, stream
-from app.renderer import Renderer
+from app.processors.tracker import Tracker
 from app.segmenter import Segmenter
 from app.sinks.progress import ProgressSink
 from app.sources import open_source
-from app.stats import StreamStats
-from app.tracker import Tracker
-from solov2 import SOLOv2, SOLOv2Error, load_model
+from app.stream.frames import ControlPanel, Controls, Result
+from app.stream.pipeline import Sink, stream
+from app.stream.stats import StreamStats
+from app.stream_errors import AppError, SourceError
+from solov2 import SOLOv2, load_model
 from solov2.cli import EXIT_INTERRUPTED, CommandParser, add_debug_flag, run_command
-from solov2.engine import find_device
+from solov2.runtime.device import find_device
 
 EXIT_WITH_PROBLEMS = 1
 GPU_BATCH = 8
@@ -70,7 +70,7 @@ def annotate(
     opened = cast(FileSource, source if is_opened else open_source(str(source), model.device.type == "cuda"))
     if opened.is_live:
         opened.close()
-        raise SourceError(f"{opened.source_id} is live: annotate a file, or run app.pipeline.stream on it")
+        raise SourceError(f"{opened.source_id} is live: annotate a file, or run app.stream.pipeline.stream on it")
     opened.selection = settings.selection()
     panel = ControlPanel(settings.controls())
     segmenter = Segmenter(model, panel, batch_size=settings.batch)
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: all is done. 1: some inputs could not be read, or not to their end. 2: an error of the user's. 130: interrupted.
     """
-    return run_command(build_parser(), annotate_all, argv, user_errors=(SOLOv2Error, AppError))
+    return run_command(build_parser(), annotate_all, argv)
 
 
 def build_parser() -> argparse.ArgumentParser:

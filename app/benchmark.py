@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.errors import AppError, SourceError
-from app.frames import ControlPanel, Frame
+from app.drawing.renderer import Renderer
 from app.options import count
-from app.renderer import Renderer
 from app.segmenter import Segmenter
 from app.sinks.writable import check_writable, writing
 from app.sources import find_source
-from app.stats import StreamStats
-from solov2 import SOLOv2, SOLOv2Error, load_model
+from app.stream.frames import ControlPanel, Frame
+from app.stream.stats import StreamStats
+from app.stream_errors import SourceError
+from solov2 import SOLOv2, load_model
 from solov2.cli import CommandParser, add_debug_flag, run_command
-from solov2.config import find_variant
-from solov2.engine import find_device, find_dtype, prepare
+from solov2.runtime.device import find_device, find_dtype, prepare
+from solov2.variants import find_variant
 
 PERCENTILES = (50, 95, 99)
 WARM_UP_FRAMES = 10
@@ -33,7 +33,7 @@ WARM_UP_FRAMES = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    return run_command(build_parser(), benchmark, argv, user_errors=(SOLOv2Error, AppError))
+    return run_command(build_parser(), benchmark, argv)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from app.frames import ControlPanel, Controls, Frame, Result
-from app.in_order import in_order
+from app.stream.frames import ControlPanel, Controls, Frame, Result
+from app.stream.ordered_map import ordered_map
 from solov2 import DecodeConfig, SOLOv2
-from solov2.decode import decode_batch
-from solov2.image import Geometry
+from solov2.decoding.decode import decode_batch
+from solov2.decoding.geometry import Geometry
 
 REFERENCE = DecodeConfig()
 WARM_UP_HW = (720, 1280)
-MOST_WORKERS = 4  # each holds the activations of a whole network
+MAX_WORKERS = 4  # each holds the activations of a whole network
 
 
 class Segmenter:
@@ -57,12 +57,12 @@ class Segmenter:
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
         """Yield the result of each frame."""
         batches = self._batches(iter(frames))
-        workers = 1 if self.is_live or self._model.device.type != "cpu" else min(torch.get_num_threads(), MOST_WORKERS)
+        workers = 1 if self.is_live or self._model.device.type != "cpu" else min(torch.get_num_threads(), MAX_WORKERS)
         if workers == 1:
             results: Iterator[list[Result]] = (self.segment_together(*batch) for batch in batches)
         else:
             share = torch.get_num_threads() // workers
-            results = in_order(
+            results = ordered_map(
                 lambda batch: self.segment_together(*batch), batches, workers, partial(use_threads, share)
             )
         for together in results:

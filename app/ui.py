@@ -20,12 +20,11 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from app.errors import AppError
 from app.page.build import build_blocks, build_site, launch_options
-from app.page.options import build_parser, check_listening
+from app.page.server_options import build_parser, check_listening
 from app.page.site import Site
 from app.sinks.writable import writing
-from solov2 import SOLOv2Error
+from app.stream_errors import AppError
 from solov2.cli import run_command
 
 FOLDER_VARIABLE = "GRADIO_TEMP_DIR"  # where Gradio keeps uploads
@@ -36,7 +35,7 @@ demo: gr.Blocks | None = globals().get("demo")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, or 2 after an error of the user's."""
-    return run_command(build_parser(), serve, argv, user_errors=(SOLOv2Error, AppError))
+    return run_command(build_parser(), serve, argv)
 
 
 def serve(options: argparse.Namespace) -> int:

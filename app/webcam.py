@@ -13,28 +13,28 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from app.errors import AppError, SinkError
-from app.frames import ControlPanel, Controls, Result
+from app.drawing.renderer import Renderer
 from app.options import add_model_options, check_classes, count, names, score
-from app.pipeline import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Picture, Sink, Source, run
-from app.renderer import Renderer
+from app.processors.tracker import Tracker, tracked
 from app.segmenter import Segmenter
-from app.sinks.interrupt import InterruptSink, ending_at_once
+from app.sinks.interrupt import InterruptSink, interrupt_immediately
 from app.sinks.progress import ProgressSink
-from app.sinks.video import VideoSink, check_video_path
+from app.sinks.video_sink import VideoSink, check_video_path
 from app.sinks.window import WindowSink, has_display
 from app.sinks.writable import check_writable
 from app.sources import PacedSource, find_source, list_cameras
-from app.stats import StatsSnapshot, StreamStats
-from app.tracker import Tracker, tracked
-from solov2 import SOLOv2Error, load_model
+from app.stream.frames import ControlPanel, Controls, Result
+from app.stream.pipeline import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Picture, Sink, Source, run
+from app.stream.stats import StatsSnapshot, StreamStats
+from app.stream_errors import SinkError
+from solov2 import load_model
 from solov2.cli import EXIT_INTERRUPTED, CommandParser, add_debug_flag, run_command
-from solov2.engine import find_device
+from solov2.runtime.device import find_device
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 2 after an error of the user's, 130 after Ctrl-C or SIGTERM."""
-    return run_command(build_parser(), webcam, argv, user_errors=(SOLOv2Error, AppError))
+    return run_command(build_parser(), webcam, argv)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -73,7 +73,7 @@ def webcam(options: argparse.Namespace) -> int:
     def draw(result: Result) -> Picture:
         return renderer.draw(result, panel.current, stats.snapshot())
 
-    with ending_at_once():
+    with interrupt_immediately():
         source = open_source()
     with closing(source), InterruptSink() as interrupt:
         sinks = [*open_sinks(options, source, panel, draw), interrupt]
@@ -89,7 +89,7 @@ def webcam(options: argparse.Namespace) -> int:
         finally:
             is_saved = options.save is not None and not isinstance(sys.exception(), SinkError)
             report(stats.snapshot(), options.save if is_saved else None, options.stats_json)
-    return EXIT_INTERRUPTED if interrupt.has_come else 0
+    return EXIT_INTERRUPTED if interrupt.was_interrupted else 0
 
 
 def print_cameras() -> int:

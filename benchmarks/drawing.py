@@ -39,9 +39,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from app.frames import Controls, Frame, Result
-from app.renderer import Renderer
-from app.stats import StreamStats
+from app.drawing.renderer import Renderer
+from app.stream.frames import Controls, Frame, Result
+from app.stream.stats import StreamStats
 
 
 @dataclass(frozen=True)

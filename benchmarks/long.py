@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 
 from app.annotate import annotate
-from app.sinks.annotations import AnnotationSink
+from app.annotation.jsonl_sink import AnnotationSink
 from app.sinks.mp4 import Mp4Writer
 from app.sources import open_source
 from benchmarks.memory import resident_mib

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from app.frames import ControlPanel, Frame, Result
-from app.pipeline import Picture, run
-from app.renderer import Renderer
+from app.drawing.renderer import Renderer
 from app.sinks.mp4 import Mp4Writer
-from app.sinks.video import VideoSink
+from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stats import StreamStats
+from app.stream.frames import ControlPanel, Frame, Result
+from app.stream.pipeline import Picture, run
+from app.stream.stats import StreamStats
 from solov2 import Instances
-from solov2.image import Geometry
+from solov2.decoding.geometry import Geometry
 
 SIZE_HW = (120, 160)
 REPORT_AT = (1_000, 2_000, 5_000, 10_000)

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from app.engine import Engine
+from app.page.stream_runner import Engine
 from app.sources.demo import DemoSource
 from tests.browser import chromium, served, write_camera
 from tests.fake_media import write_video

@@ -21,18 +21,17 @@ from pathlib import Path
 
 import torch
 
-from app.errors import AppError
-from app.frames import ControlPanel, Frame, Result
-from app.pipeline import Picture, run
-from app.renderer import Renderer
+from app.drawing.renderer import Renderer
 from app.segmenter import Segmenter
 from app.sinks.mp4 import Mp4Writer
-from app.sinks.video import VideoSink
+from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stats import StreamStats
-from solov2 import SOLOv2, SOLOv2Error, load_model
+from app.stream.frames import ControlPanel, Frame, Result
+from app.stream.pipeline import Picture, run
+from app.stream.stats import StreamStats
+from solov2 import SOLOv2, load_model
 from solov2.cli import CommandParser, add_debug_flag, run_command
-from solov2.engine import find_device
+from solov2.runtime.device import find_device
 
 TARGET = 0.85
 
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often to measure both (%(default)s)")
     parser.add_argument("--one-by-one", action="store_true", help="segment each frame as if it were live")
     add_debug_flag(parser)
-    return run_command(parser, compare, argv, user_errors=(SOLOv2Error, AppError))
+    return run_command(parser, compare, argv)
 
 
 def compare(options: argparse.Namespace) -> int:

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from app.annotation.records import read_instances
-from app.tracker import KEEP_SECONDS, Sighting, Tracker, sightings
+from app.annotation.jsonl_lines import read_instances
+from app.processors.tracker import KEEP_SECONDS, Observation, Tracker, observations
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Moment:
     """What was recorded of one frame: its time, its instances and their ids."""
 
     seconds: float
-    seen: list[Sighting]
+    seen: list[Observation]
     ids: list[int]
 
 
@@ -50,7 +50,7 @@ def read(path: Path) -> list[Moment]:
     return [
         Moment(
             float(line["pts"] * time_base),
-            sightings(read_instances(line["instances"], size)),
+            observations(read_instances(line["instances"], size)),
             [record["track_id"] for record in line["instances"]],
         )
         for line in lines

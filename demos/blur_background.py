@@ -10,13 +10,13 @@ import sys
 import cv2
 import numpy as np
 
-from app.frames import ControlPanel, Controls, Result
-from app.pipeline import Picture, run
 from app.segmenter import Segmenter
 from app.sinks.interrupt import InterruptSink
-from app.sinks.video import VideoSink
+from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stats import StreamStats
+from app.stream.frames import ControlPanel, Controls, Result
+from app.stream.pipeline import Picture, run
+from app.stream.stats import StreamStats
 from solov2 import load_model
 
 

@@ -7,9 +7,9 @@ import sys
 from collections import Counter
 from contextlib import closing
 
-from app.frames import ControlPanel, Controls
 from app.segmenter import Segmenter
 from app.sources import open_source
+from app.stream.frames import ControlPanel, Controls
 from solov2 import load_model
 
 spec = sys.argv[1] if len(sys.argv) > 1 else "demo"

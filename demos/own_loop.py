@@ -2,18 +2,18 @@
 
 python demos/own_loop.py [SOURCE] [OUT.mp4] [FRAMES]
 
-The parts run one after another here; `app.pipeline.run` runs them at the same time.
+The parts run one after another here; `app.stream.pipeline.run` runs them at the same time.
 """
 
 import sys
 from contextlib import closing
 from itertools import islice
 
-from app.frames import ControlPanel
-from app.renderer import Renderer
+from app.drawing.renderer import Renderer
 from app.segmenter import Segmenter
-from app.sinks.video import VideoSink
+from app.sinks.video_sink import VideoSink
 from app.sources import open_source
+from app.stream.frames import ControlPanel
 from solov2 import load_model
 
 spec = sys.argv[1] if len(sys.argv) > 1 else "demo"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import cv2
 
-from app.frames import ControlPanel, Controls, Result
-from app.pipeline import Picture, run
-from app.renderer import Renderer
+from app.drawing.renderer import Renderer
 from app.segmenter import Segmenter
 from app.sources import open_source
-from app.stats import StreamStats
+from app.stream.frames import ControlPanel, Controls, Result
+from app.stream.pipeline import Picture, run
+from app.stream.stats import StreamStats
 from solov2 import load_model
 
 

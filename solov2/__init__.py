@@ -10,11 +10,12 @@ channels, D numbers of a kernel (D = E), H and W the picture's or the network in
 w = W / 4.
 """
 
-from solov2.config import VARIANTS, DecodeConfig, Variant
+from solov2.decoding.decode_config import DecodeConfig
 from solov2.errors import CheckpointError, DatasetError, DownloadError, SOLOv2Error, UnknownNameError
+from solov2.instances import Instances
 from solov2.load import load_model
-from solov2.model import SOLOv2
-from solov2.structures import Instances
+from solov2.network.model import SOLOv2
+from solov2.variants import VARIANTS, Variant
 
 __all__ = [
     "VARIANTS",

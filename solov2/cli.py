@@ -30,15 +30,13 @@ def run_command(
     parser: argparse.ArgumentParser,
     command: Callable[[argparse.Namespace], int],
     argv: Sequence[str] | None = None,
-    user_errors: tuple[type[Exception], ...] = (SOLOv2Error,),
 ) -> int:
-    """Parse `argv`, run `command`, and turn a user's error into one line on standard error.
+    """Parse `argv`, run `command`, and turn a `SOLOv2Error` into one line on standard error.
 
     Args:
-        parser: holds every option, `--debug` among them (see `add_debug_flag`).
+        parser: holds every option, `--debug` among them (see `add_debug_flag`), which keeps the traceback of an error.
         command: takes the parsed options, returns the exit code.
         argv: the arguments; None means `sys.argv[1:]`.
-        user_errors: the exceptions whose message is meant for the user. With `--debug` they keep their traceback.
 
     Returns:
         The exit code: the command's own, 2 after a user's error, 130 after Ctrl-C, 141 if whoever read standard output
@@ -55,7 +53,7 @@ def run_command(
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed at exit
         return EXIT_NO_READER
-    except user_errors as error:
+    except SOLOv2Error as error:
         if options.debug:
             raise
         print(f"error: {error}", file=sys.stderr)

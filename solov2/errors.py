@@ -4,7 +4,8 @@
     ├── UnknownNameError      a variant, class, preset or device that does not exist
     ├── CheckpointError       a weights file that cannot be read, or does not fit the variant
     ├── DownloadError         official weights that could not be fetched or failed their hash
-    └── DatasetError          annotations or pictures that cannot be used
+    ├── DatasetError          annotations or pictures that cannot be used
+    └── AppError              of the stream, see `app.stream_errors`
 
 Each message is one sentence or two on one line: what must hold, what was got, what to do. A front door prints it and
 exits with code 2; every other exception is a bug and keeps its traceback.

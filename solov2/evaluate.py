@@ -13,16 +13,16 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from solov2.cli import CommandParser, add_debug_flag, run_command
-from solov2.coco import CocoDataset
-from solov2.coco_results import read_predictions
-from solov2.engine import find_device
+from solov2.data.coco_dataset import CocoDataset
+from solov2.decoding.geometry import Image
 from solov2.errors import DatasetError, SOLOv2Error, few_of
+from solov2.evaluation.metrics import METRICS, coco_metrics
+from solov2.evaluation.predictions import read_predictions
 from solov2.files import check_writable, writing
-from solov2.image import Image
+from solov2.instances import Instances
 from solov2.load import load_model
-from solov2.metrics import METRICS, coco_metrics
-from solov2.model import SOLOv2
-from solov2.structures import Instances
+from solov2.network.model import SOLOv2
+from solov2.runtime.device import find_device
 
 _THREADS = 4  # that read pictures and encode masks while the network runs
 

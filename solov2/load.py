@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from solov2.checkpoint import Checkpoint, read_checkpoint
-from solov2.config import VARIANTS, Variant, find_variant
-from solov2.engine import find_device, find_dtype, prepare, stays_in_range, widest_fast_dtype
+from solov2.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from solov2.checkpoints.identify import class_count, fit_state_dict, variant_of
+from solov2.checkpoints.published import weights_path
 from solov2.errors import CheckpointError, UnknownNameError
-from solov2.model import SOLOv2
-from solov2.published import weights_path
-from solov2.recognise import class_count, fit_state_dict, variant_of
+from solov2.network.model import SOLOv2
+from solov2.runtime.device import find_device, find_dtype, prepare, stays_in_range, widest_fast_dtype
+from solov2.variants import VARIANTS, Variant, find_variant
 
 
 def load_model(
@@ -29,8 +29,9 @@ def load_model(
             published ones, downloaded into the user's cache once.
         device: "cpu", "cuda", "cuda:N", or "auto" for CUDA where there is one.
         dtype: precision of weights and network, or its name. float32 gives the reference's masks to the last pixel;
-            float16 on CUDA and bfloat16 on newer CPUs are faster. "auto" is the fastest (`solov2.engine.fastest_dtype`)
-            whose range holds the network's values; that one is not the fastest is said on standard error.
+            float16 on CUDA and bfloat16 on newer CPUs are faster. "auto" is the fastest
+            (`solov2.runtime.device.fastest_dtype`) whose range holds the network's values; that one is not the fastest
+            is said on standard error.
 
     Raises:
         UnknownNameError: there is no such variant, device or dtype.

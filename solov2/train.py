@@ -19,23 +19,23 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from solov2.batches import Batch, steps_per_epoch, training_batches
-from solov2.checkpoint import save_checkpoint
+from solov2.checkpoints.checkpoint import save_checkpoint
 from solov2.cli import CommandParser, add_debug_flag, run_command
-from solov2.coco import CocoDataset
-from solov2.config import VARIANTS
-from solov2.engine import find_dtype
+from solov2.data.coco_dataset import CocoDataset
 from solov2.errors import SOLOv2Error
 from solov2.evaluate import predictions
+from solov2.evaluation.metrics import coco_metrics
 from solov2.files import writing
-from solov2.losses import Losses
-from solov2.metrics import coco_metrics
-from solov2.previews import write_previews
-from solov2.processes import joined_processes
-from solov2.report import write_report
-from solov2.train_config import PRESETS, published_ap
-from solov2.training_run import Run, learning_rate, save_run, training_step
-from solov2.training_setup import Data, choose_config, open_data, start_run
+from solov2.runtime.device import find_dtype
+from solov2.training.batches import Batch, steps_per_epoch, training_batches
+from solov2.training.distributed import joined_processes
+from solov2.training.loop import Run, learning_rate, save_run, training_step
+from solov2.training.losses import Losses
+from solov2.training.previews import write_previews
+from solov2.training.report import write_report
+from solov2.training.setup import Data, choose_config, open_data, start_run
+from solov2.training.train_config import PRESETS, published_ap
+from solov2.variants import VARIANTS
 
 LOG_EVERY_STEPS = 20
 SAVE_EVERY_SECONDS = 60.0

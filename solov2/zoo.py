@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from solov2.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from solov2.checkpoints.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from solov2.checkpoints.identify import class_count, describe_misfit, fit_state_dict, identify_variant, variant_of
+from solov2.checkpoints.published import published_weights, sha256_of, weights_path
 from solov2.cli import CommandParser, add_debug_flag, run_command
-from solov2.config import VARIANTS
 from solov2.errors import CheckpointError
-from solov2.model import SOLOv2
-from solov2.published import published_weights, sha256_of, weights_path
-from solov2.recognise import class_count, describe_misfit, fit_state_dict, recognise_variant, variant_of
+from solov2.network.model import SOLOv2
+from solov2.variants import VARIANTS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,7 +56,7 @@ def _info(options: argparse.Namespace) -> int:
     tensors = checkpoint.state_dict
     numbers = sum(tensor.numel() for name, tensor in tensors.items() if name.rpartition(".")[2] in ("weight", "bias"))
     names = checkpoint.class_names
-    variant = checkpoint.variant or recognise_variant(tensors)
+    variant = checkpoint.variant or identify_variant(tensors)
     rows = {
         "format": checkpoint.source,
         "variant": variant or f"unknown: {describe_misfit(tensors)}",

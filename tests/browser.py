@@ -15,12 +15,12 @@ import gradio.networking
 import pytest
 
 from app import engine as engine_module
-from app.frames import ControlPanel, Frame, Result
-from app.models import Models
 from app.page import build
-from app.page.options import build_parser
+from app.page.model_cache import Models
+from app.page.server_options import build_parser
 from app.page.site import Site
 from app.sources.demo import DemoSource
+from app.stream.frames import ControlPanel, Frame, Result
 from tests.fake_instances import rectangles
 from tests.fake_model import FakeModel
 

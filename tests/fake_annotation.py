@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from app import annotate
-from app.annotation.records import instances_of
-from app.frames import ControlPanel, Frame, Result
-from solov2.structures import MaskCrop
+from app.annotation.jsonl_lines import instances_of
+from app.stream.frames import ControlPanel, Frame, Result
+from solov2.instances import MaskCrop
 
 
 class FakeModel(nn.Module):

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from app.frames import Frame, Result
-from solov2.image import Geometry
-from solov2.structures import MaskCrop
+from app.stream.frames import Frame, Result
+from solov2.decoding.geometry import Geometry
+from solov2.instances import MaskCrop
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.errors import SourceError
-from app.frames import Frame
 from app.sources import open_source
+from app.stream.frames import Frame
+from app.stream_errors import SourceError
 
 Image = npt.NDArray[np.uint8]
 TICK = Fraction(1, 1000)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from app import webcam
-from app.frames import ControlPanel, Frame, Result
+from app.stream.frames import ControlPanel, Frame, Result
 from solov2 import Instances
-from solov2.engine import find_dtype
-from solov2.image import Geometry
+from solov2.decoding.geometry import Geometry
+from solov2.runtime.device import find_dtype
 
 
 class FakeModel:

@@ -17,7 +17,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from app import annotate
-from app.sinks.annotations import AnnotationSink
+from app.annotation.jsonl_sink import AnnotationSink
 from app.sources import open_source
 from tests.fake_annotation import FakeSegmenter, use_fake_model
 from tests.fake_media import grey, write_picture, write_video

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.annotation.inputs import Input, find_inputs
-from app.errors import SourceError
+from app.stream_errors import SourceError
 from tests.fake_media import grey, write_picture, write_video
 
 

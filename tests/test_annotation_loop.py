@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from app import annotate
-from app.annotation.recording import Settings
-from app.errors import SourceError
-from app.frames import Result
-from app.pipeline import Picture
-from app.sinks.annotations import AnnotationSink
+from app.annotation.jsonl_file import Settings
+from app.annotation.jsonl_sink import AnnotationSink
 from app.sources import open_source
+from app.stream.frames import Result
+from app.stream.pipeline import Picture
+from app.stream_errors import SourceError
 from solov2 import UnknownNameError
 from tests.fake_annotation import FakeModel, use_fake_model
 from tests.fake_media import grey, write_video

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from solov2.augment import MIN_VISIBLE_PX, View, show, show_four
-from solov2.coco import Sample
-from solov2.config import PIXEL_MEAN
-from solov2.targets import GroundTruth
+from solov2.data.coco_dataset import Sample
+from solov2.training.augment import MIN_VISIBLE_PX, View, show, show_four
+from solov2.training.targets import GroundTruth
+from solov2.variants import PIXEL_MEAN
 
 RED, BLUE = (250, 10, 10), (10, 10, 250)
 BACKGROUND = (10, 250, 10)

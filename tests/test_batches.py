@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from solov2.batches import Batch, collate_batch, steps_per_epoch, training_batches
-from solov2.coco import CocoDataset
-from solov2.config import PIXEL_MEAN, VARIANTS
+from solov2.data.coco_dataset import CocoDataset
 from solov2.errors import DatasetError
-from solov2.targets import GroundTruth
-from solov2.train_config import TrainConfig
+from solov2.training.batches import Batch, collate_batch, steps_per_epoch, training_batches
+from solov2.training.targets import GroundTruth
+from solov2.training.train_config import TrainConfig
+from solov2.variants import PIXEL_MEAN, VARIANTS
 from tests.fake_dataset import write_coco
 
 NANO = VARIANTS["nano"]

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from app.channel import Cancelled, Channel, Empty, Finished
+from app.stream.channel import Cancelled, Channel, Empty, Finished
 
 SOON = 5.0
 

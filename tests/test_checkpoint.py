@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
-from solov2.backbone import DeformableConv2d
-from solov2.checkpoint import read_checkpoint, save_checkpoint
-from solov2.config import COCO_CLASSES, VARIANTS
+from solov2.checkpoints.checkpoint import read_checkpoint, save_checkpoint
 from solov2.errors import CheckpointError
+from solov2.network.resnet import DeformableConv2d
+from solov2.variants import COCO_CLASSES, VARIANTS
 
 HISTORY = "mmengine.logging.history_buffer"
 
@@ -253,7 +253,7 @@ def test_a_failed_save_keeps_the_older_file_and_leaves_nothing_beside_it(
         target.write_bytes(before[:100])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("solov2.checkpoint.save_file", half)
+    monkeypatch.setattr("solov2.checkpoints.checkpoint.save_file", half)
     with pytest.raises(CheckpointError, match="No space left on device"):
         save_checkpoint(path, weights(), "nano", ["person", "cat"])
     assert path.read_bytes() == before

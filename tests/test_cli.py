@@ -4,11 +4,12 @@ import argparse
 
 import pytest
 
+from app.stream_errors import SourceError
 from solov2.cli import add_debug_flag, run_command
 from solov2.errors import SOLOv2Error
 
 
-def run(error: BaseException | None, *argv: str, user_errors: tuple[type[Exception], ...] = (SOLOv2Error,)) -> int:
+def run(error: BaseException | None, *argv: str) -> int:
     parser = argparse.ArgumentParser()
     add_debug_flag(parser)
 
@@ -17,7 +18,7 @@ def run(error: BaseException | None, *argv: str, user_errors: tuple[type[Excepti
             raise error
         return 5
 
-    return run_command(parser, command, argv, user_errors)
+    return run_command(parser, command, argv)
 
 
 def test_the_commands_own_exit_code_is_returned() -> None:
@@ -40,9 +41,9 @@ def test_a_bug_keeps_its_traceback() -> None:
         run(KeyError("oops"))
 
 
-def test_a_command_names_its_users_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(KeyError("camera"), user_errors=(KeyError,)) == 2
-    assert "camera" in capsys.readouterr().err
+def test_an_error_of_the_stream_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(SourceError("could not open camera 2")) == 2
+    assert capsys.readouterr().err == "error: could not open camera 2\n"
 
 
 def test_ctrl_c_is_one_word_and_code_130(capsys: pytest.CaptureFixture[str]) -> None:

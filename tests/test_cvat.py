@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from app.formats import FORMATS
+from app.annotation.formats import FORMATS
 from tests.fake_recording import HW, box, line, masks, record, recording, write_recording
 
 NUMBER, TEXT, FLAG, BOOLEAN = r"\d+", r"[\s\S]+", "[01]", "True|False"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from solov2.coco import CocoDataset
-from solov2.data_folder import DataFolder, read_data_folder
+from solov2.data.coco_dataset import CocoDataset
+from solov2.data.data_folder import DataFolder, read_data_folder
 from solov2.errors import DatasetError
 from tests.fake_dataset import CLASS_NAMES, Box, random_boxes, write_coco, write_picture
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from solov2 import DecodeConfig, Instances
-from solov2.config import LEVEL_STRIDES
-from solov2.decode import decode, decode_on_device, points_nms
-from solov2.image import Geometry
-from solov2.structures import HeadOutputs
+from solov2.decoding.decode import decode, decode_on_device, points_nms
+from solov2.decoding.geometry import Geometry
+from solov2.network.outputs import HeadOutputs
+from solov2.variants import LEVEL_STRIDES
 
 GRIDS = (40, 36, 24, 16, 12)
 GEOMETRY = Geometry((100, 150), (60, 90), (64, 96))
@@ -120,8 +120,8 @@ def test_no_wanted_label_finds_nothing() -> None:
 
 def test_only_the_best_candidates_are_looked_at_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = random_outputs(1)
-    monkeypatch.setattr("solov2.decode.MAX_CANDIDATES", 5)
-    monkeypatch.setattr("solov2.decode.DEVICE_SLOTS", 5)
+    monkeypatch.setattr("solov2.decoding.decode.MAX_CANDIDATES", 5)
+    monkeypatch.setattr("solov2.decoding.decode.DEVICE_SLOTS", 5)
     on_host, on_device = both_ways(outputs, DecodeConfig(final_score_threshold=0.0))
     assert_same(on_device, on_host)
     assert 1 <= len(on_host) <= 5

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from app.frames import Frame
 from app.sources import open_source
 from app.sources import video as video_source
+from app.stream.frames import Frame
 from tests.fake_media import Image, frames_until_error, write_video
 
 FRAMES = 50

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from solov2 import VARIANTS, SOLOv2
-from solov2.backbone import Backbone
-from solov2.engine import (
+from solov2.errors import SOLOv2Error, UnknownNameError
+from solov2.network.resnet import Backbone
+from solov2.runtime.device import (
     fastest_dtype,
     find_device,
     find_dtype,
@@ -18,7 +19,6 @@ from solov2.engine import (
     stays_in_range,
     widest_fast_dtype,
 )
-from solov2.errors import SOLOv2Error, UnknownNameError
 
 CPU = torch.device("cpu")
 

@@ -12,14 +12,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from solov2.checkpoint import save_checkpoint
-from solov2.coco import CocoDataset, mask_code
-from solov2.config import VARIANTS
+from solov2.checkpoints.checkpoint import save_checkpoint
+from solov2.data.coco_dataset import CocoDataset, mask_code
 from solov2.errors import DatasetError
 from solov2.evaluate import main, predictions, shared_classes
-from solov2.metrics import METRICS, coco_metrics
-from solov2.model import SOLOv2
-from solov2.structures import Instances
+from solov2.evaluation.metrics import METRICS, coco_metrics
+from solov2.instances import Instances
+from solov2.network.model import SOLOv2
+from solov2.variants import VARIANTS
 from tests.fake_dataset import write_coco
 
 

@@ -16,11 +16,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from app.errors import AppError, SinkError, SourceError
-from app.formats import FORMATS, NEED_TRACK_IDS
-from app.formats.__main__ import main
-from app.formats.records import InstancesFile
-from solov2.data_folder import READERS
+from app.annotation.formats import FORMATS, NEED_TRACK_IDS
+from app.annotation.jsonl_reader import InstancesFile
+from app.formats import main
+from app.stream_errors import AppError, SinkError, SourceError
+from solov2.data.data_folder import READERS
 from tests.fake_media import grey, write_picture, write_video
 from tests.fake_recording import CLASSES, HW, box, line, masks, record, recording, write_recording
 

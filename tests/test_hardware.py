@@ -8,10 +8,10 @@ from av.codec.hwaccel import HWAccel
 from av.video.frame import VideoFrame
 
 from app.annotation.job import hardware_notes
-from app.errors import SourceError
-from app.sinks.video import VideoSink
+from app.sinks.video_sink import VideoSink
 from app.sources import hardware, open_source, video
 from app.sources.video import VideoSource
+from app.stream_errors import SourceError
 from tests.fake_media import grey, write_video
 
 NO_SUCH_DEVICE = HWAccel(hardware.NVIDIA, "99")

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solov2.config import PIXEL_MEAN, PIXEL_STD
-from solov2.image import Geometry, check_image, find_axis, pad_to_multiple, preprocess
+from solov2.decoding.geometry import Geometry, check_image, find_axis, pad_to_multiple, preprocess
+from solov2.variants import PIXEL_MEAN, PIXEL_STD
 
 CPU = torch.device("cpu")
 MEAN, STD = np.array(PIXEL_MEAN, np.float32), np.array(PIXEL_STD, np.float32)

@@ -7,8 +7,8 @@ import torch
 import torchvision
 
 from solov2 import VARIANTS, CheckpointError, SOLOv2
-from solov2.checkpoint import save_checkpoint
-from solov2.initialise import load_backbone, load_initial_weights
+from solov2.checkpoints.checkpoint import save_checkpoint
+from solov2.training.initialise import load_backbone, load_initial_weights
 
 CATEGORY_WEIGHT = "mask_head.conv_cls.weight"
 

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from app.errors import SourceError
-from app.frames import Frame
 from app.sources import camera, list_cameras, network, open_source, redact
+from app.stream.frames import Frame
+from app.stream_errors import SourceError
 from tests.fake_media import frames_until_error, grey, write_video
 
 Answer: TypeAlias = Callable[[http.server.BaseHTTPRequestHandler], None]

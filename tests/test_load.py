@@ -10,8 +10,8 @@ import torch
 from skimage import data
 
 from solov2 import VARIANTS, CheckpointError, SOLOv2, UnknownNameError, load_model
-from solov2.checkpoint import save_checkpoint
-from solov2.engine import fastest_dtype
+from solov2.checkpoints.checkpoint import save_checkpoint
+from solov2.runtime.device import fastest_dtype
 from tests.parity.compare import build
 from tests.parity.recipe import make_picture, make_weights
 
@@ -160,7 +160,7 @@ def test_weights_that_overflow_in_float16_are_refused_in_it(file: Path, overflow
 def test_weights_that_overflow_in_the_fastest_precision_get_a_wider_one(
     overflowing: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("solov2.engine.fastest_dtype", lambda _device: torch.float16)
+    monkeypatch.setattr("solov2.runtime.device.fastest_dtype", lambda _device: torch.float16)
     monkeypatch.setattr("solov2.load.widest_fast_dtype", lambda _device: torch.bfloat16)
     model = load_model(overflowing, dtype="auto")
     assert model.dtype == torch.bfloat16

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from solov2 import VARIANTS, SOLOv2
-from solov2.losses import dice_loss, losses, sigmoid_focal_loss
-from solov2.structures import HeadOutputs
-from solov2.targets import GroundTruth, Targets, assign
+from solov2.network.outputs import HeadOutputs
+from solov2.training.losses import dice_loss, losses, sigmoid_focal_loss
+from solov2.training.targets import GroundTruth, Targets, assign
 
 
 def test_dice_is_zero_for_the_same_mask_and_one_for_a_disjoint_one() -> None:

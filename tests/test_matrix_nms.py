@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from solov2.matrix_nms import matrix_nms
+from solov2.decoding.matrix_nms import matrix_nms
 
 SHAPES: dict[str, Callable[[float], float]] = {
     "gaussian": lambda iou: math.exp(-2 * iou * iou),

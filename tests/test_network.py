@@ -7,10 +7,10 @@ import torchvision
 from torch import nn
 
 from solov2 import VARIANTS
-from solov2.backbone import Backbone, DeformableConv2d
-from solov2.fpn import FPN
-from solov2.head import append_coordinates
-from solov2.model import SOLOv2
+from solov2.network.fpn import FPN
+from solov2.network.head import append_coordinates
+from solov2.network.model import SOLOv2
+from solov2.network.resnet import Backbone, DeformableConv2d
 
 
 def test_an_ordinary_backbone_gives_torchvisions_feature_maps() -> None:

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from solov2 import train_config, training_setup
-from solov2.checkpoint import read_checkpoint, save_checkpoint
-from solov2.coco import CocoDataset
-from solov2.config import VARIANTS
+from solov2.checkpoints.checkpoint import read_checkpoint, save_checkpoint
+from solov2.data.coco_dataset import CocoDataset
 from solov2.evaluate import main as evaluate
 from solov2.load import load_model
-from solov2.model import SOLOv2
-from solov2.previews import PICTURES, write_previews
+from solov2.network.model import SOLOv2
 from solov2.train import main
+from solov2.training.previews import PICTURES, write_previews
+from solov2.variants import VARIANTS
 from tests.fake_dataset import write_coco
 
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from app.frames import Frame
 from app.sources import PacedSource
+from app.stream.frames import Frame
 from tests.fake_media import grey
 
 

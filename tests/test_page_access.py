@@ -6,12 +6,20 @@ from typing import cast
 
 import pytest
 
-from app.errors import AppError, SourceError
 from app.page.access import Access
-from app.page.live import ADDRESS, chosen_source
-from app.page.options import LOGIN_VARIABLE, access_of, build_parser, check_listening, is_loopback, login_of, models_of
+from app.page.live_tab import ADDRESS, chosen_source
+from app.page.server_options import (
+    LOGIN_VARIABLE,
+    access_of,
+    build_parser,
+    check_listening,
+    is_loopback,
+    login_of,
+    models_of,
+)
 from app.page.site import Site
 from app.sources.network import open_network
+from app.stream_errors import AppError, SourceError
 from tests.fake_media import grey, write_picture
 
 

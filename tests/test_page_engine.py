@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from app import engine as engine_module
-from app.engine import Choice, Engine
-from app.errors import SinkError, SourceError
-from app.frames import Frame
-from app.models import Models
-from app.pipeline import Source
+from app.page.model_cache import Models
+from app.page.stream_runner import Choice, Engine
+from app.stream.frames import Frame
+from app.stream.pipeline import Source
+from app.stream_errors import SinkError, SourceError
 from tests.fake_media import grey
 from tests.fake_model import FakeModel, FakeSegmenter
 
@@ -209,9 +209,9 @@ def test_classes_of_another_model_do_not_outlive_it(engine: Engine) -> None:
     engine.start(camera())
     wait_until(lambda: has_shown(engine))
     assert engine.panel.current.classes == {"cat"}
-    assert engine.steering()["class_names"] == ("person", "cat")
+    assert engine.controls_state()["class_names"] == ("person", "cat")
     engine.stop()
-    assert engine.steering()["class_names"] == ()
+    assert engine.controls_state()["class_names"] == ()
     engine.panel.update(classes=frozenset({"dog"}))
     engine.start(camera())
     wait_until(lambda: has_shown(engine))
@@ -240,7 +240,7 @@ def test_a_recording_starts_and_stops_within_a_stream(engine: Engine, tmp_path: 
 def test_a_recording_that_grows_too_large_ends_without_the_stream(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "MOST_RECORDED_BYTES", 1)
+    monkeypatch.setattr(engine_module, "MAX_RECORDED_BYTES", 1)
     engine.start(camera())
     wait_until(lambda: has_shown(engine))
     engine.start_recording(tmp_path / "recording.mp4")

@@ -14,12 +14,12 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from app.engine import Choice
 from app.page.build import host_check
 from app.page.jobs import VideoJob, check_container
-from app.page.options import build_parser
-from app.page.pictures import UnreadablePictureError, read_upload
+from app.page.picture_upload import UnreadablePictureError, read_upload
+from app.page.server_options import build_parser
 from app.page.site import Site
+from app.page.stream_runner import Choice
 from app.sources.browser import BrowserSource
 from app.sources.demo import DemoSource
 from app.sources.repeated import RepeatedSource

@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from app.errors import SourceError
 from app.sources import browser, open_source
 from app.sources.browser import BrowserSource, decode
 from app.sources.demo import DemoSource
 from app.sources.repeated import RepeatedSource
+from app.stream_errors import SourceError
 from tests.fake_media import grey, write_video
 
 
@@ -61,7 +61,7 @@ def test_only_jpegs_of_a_cameras_size_are_decoded(monkeypatch: pytest.MonkeyPatc
         decode(b"GIF89a nothing")
     with pytest.raises(SourceError, match="not a JPEG"):
         decode(cv2.imencode(".png", grey(7))[1].tobytes())
-    monkeypatch.setattr(browser, "MOST_PIXELS", 100)
+    monkeypatch.setattr(browser, "MAX_PIXELS", 100)
     with pytest.raises(SourceError, match="64x48"):
         decode(jpeg_of(7))
 

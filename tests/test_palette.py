@@ -3,7 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from app.palette import INK, instance_colour, instance_colours
+from app.drawing.palette import INK, instance_colour, instance_colours
 
 
 def test_an_instance_keeps_its_colour() -> None:

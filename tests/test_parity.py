@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from solov2 import VARIANTS, SOLOv2
-from solov2.image import Geometry
-from solov2.losses import losses
-from solov2.targets import GroundTruth, Targets, assign
+from solov2.decoding.geometry import Geometry
+from solov2.training.losses import losses
+from solov2.training.targets import GroundTruth, Targets, assign
 from tests.parity.compare import FOLDER, RECORDS, build, compare
 from tests.parity.recipe import make_picture
 

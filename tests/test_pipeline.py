@@ -9,10 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from app.errors import SinkError, SourceError
-from app.frames import ControlPanel, Controls, Frame, Result
-from app.pipeline import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Picture, Quit, Segmenter, Sink, run
-from app.stats import StreamStats
+from app.stream.frames import ControlPanel, Controls, Frame, Result
+from app.stream.pipeline import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Picture, Quit, Segmenter, Sink, run
+from app.stream.stats import StreamStats
+from app.stream_errors import SinkError, SourceError
 
 SOON = 5.0
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from solov2.checkpoint import read_checkpoint, save_checkpoint
-from solov2.config import VARIANTS
+from solov2.checkpoints.checkpoint import read_checkpoint, save_checkpoint
 from solov2.errors import SOLOv2Error
-from solov2.model import SOLOv2
-from solov2.processes import Processes
+from solov2.network.model import SOLOv2
 from solov2.train import parse_arguments
-from solov2.training_setup import choose_config, open_data
+from solov2.training.distributed import Processes
+from solov2.training.setup import choose_config, open_data
+from solov2.variants import VARIANTS
 from tests.fake_dataset import write_coco
 
 SHRINK = """

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from solov2 import published
-from solov2.config import VARIANTS
+from solov2.checkpoints import published
 from solov2.errors import DownloadError, UnknownNameError
+from solov2.variants import VARIANTS
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 FILE_NAME = f"solov2_tiny_20260101_000000-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"

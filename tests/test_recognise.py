@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from solov2.checkpoint import Checkpoint, read_checkpoint
-from solov2.config import VARIANTS
+from solov2.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from solov2.checkpoints.identify import class_count, fit_state_dict, identify_variant, variant_of
 from solov2.errors import CheckpointError, SOLOv2Error
-from solov2.model import SOLOv2
-from solov2.recognise import class_count, fit_state_dict, recognise_variant, variant_of
+from solov2.network.model import SOLOv2
+from solov2.variants import VARIANTS
 
 
 def on_meta(variant: str, class_names: tuple[str, ...] | None = None) -> SOLOv2:
@@ -20,14 +20,14 @@ def on_meta(variant: str, class_names: tuple[str, ...] | None = None) -> SOLOv2:
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "r50-1x"])
 def test_a_variant_is_recognised_whatever_its_classes(variant: str) -> None:
-    assert recognise_variant(on_meta(variant).state_dict()) == variant
+    assert identify_variant(on_meta(variant).state_dict()) == variant
     own_classes = on_meta(variant, ("a", "b", "c")).state_dict()
-    assert recognise_variant({name: t for name, t in own_classes.items() if "num_batches" not in name}) == variant
+    assert identify_variant({name: t for name, t in own_classes.items() if "num_batches" not in name}) == variant
 
 
 def test_the_two_r50_are_one_network_and_other_weights_are_none() -> None:
-    assert recognise_variant(on_meta("r50-1x").state_dict()) == "r50"
-    assert recognise_variant({"backbone.conv1.weight": torch.zeros(4, 3, 7, 7)}) is None
+    assert identify_variant(on_meta("r50-1x").state_dict()) == "r50"
+    assert identify_variant({"backbone.conv1.weight": torch.zeros(4, 3, 7, 7)}) is None
 
 
 def authors_name(name: str) -> str:
@@ -53,7 +53,7 @@ def test_every_variant_is_recognised_under_the_names_of_the_solo_authors(variant
     torch.save({"meta": {"mmdet_version": "1.0.0"}, "state_dict": theirs}, tmp_path / "theirs.pth")
     checkpoint = read_checkpoint(tmp_path / "theirs.pth")
     assert checkpoint.source == "solo-authors"
-    assert recognise_variant(checkpoint.state_dict) == variant
+    assert identify_variant(checkpoint.state_dict) == variant
     assert checkpoint.input_px == ((852, 512) if variant == "light-r50-dcn" else None)
 
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from app import renderer as renderer_module
-from app.frames import Controls
-from app.lettering import Lettering
-from app.palette import instance_colour
-from app.readout import readout_rectangle
-from app.renderer import Renderer, paint_masks
-from app.stats import StatsSnapshot, StreamStats
+from app.drawing.lettering import Lettering
+from app.drawing.palette import instance_colour
+from app.drawing.readout import readout_rectangle
+from app.drawing.renderer import Renderer, paint_masks
+from app.stream.frames import Controls
+from app.stream.stats import StatsSnapshot, StreamStats
 from tests.fake_instances import rectangles, result_of
 
 NOTHING = Controls(show_masks=False, show_boxes=False, show_labels=False, show_readout=False)

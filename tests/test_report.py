@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from solov2.report import write_report
+from solov2.training.report import write_report
 
 FIGURES = {"AP": 0.4, "AP50": 0.6, "classes": {"a <b>": {"AP": 0.4, "AP50": 0.6}, "unseen": {"AP": -1.0, "AP50": -1.0}}}
 

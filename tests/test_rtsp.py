@@ -11,12 +11,12 @@ import av
 import pytest
 
 from app import webcam
-from app.errors import SourceError
-from app.frames import ControlPanel, Frame, Result
-from app.pipeline import Picture, run
-from app.sinks.video import VideoSink
+from app.sinks.video_sink import VideoSink
 from app.sources import network, open_source
-from app.stats import StreamStats
+from app.stream.frames import ControlPanel, Frame, Result
+from app.stream.pipeline import Picture, run
+from app.stream.stats import StreamStats
+from app.stream_errors import SourceError
 from tests.fake_media import grey, write_video
 from tests.fake_model import FakeSegmenter, nothing_in, use_fake_model
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from app.frames import ControlPanel, Frame, Result
 from app.segmenter import Segmenter
+from app.stream.frames import ControlPanel, Frame, Result
 from solov2 import SOLOv2
-from solov2.structures import HeadOutputs
+from solov2.network.outputs import HeadOutputs
 from tests.parity.agreement import agreement
 from tests.parity.compare import build
 from tests.parity.recipe import make_picture

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.errors import SourceError
 from app.sources import find_source, open_source
 from app.sources.demo import DemoSource, camera_view
+from app.stream_errors import SourceError
 from tests.fake_media import frames_until_error, grey, write_picture, write_video
 
 

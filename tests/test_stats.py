@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.stats import StreamStats
+from app.stream.stats import StreamStats
 
 
 @pytest.fixture

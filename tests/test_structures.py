@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from solov2 import Instances
-from solov2.image import Geometry
+from solov2.decoding.geometry import Geometry
 
 SIZES = [(480, 640), (600, 400), (97, 133), (31, 17), (1, 1), (1, 9), (3, 2000), (2000, 3), (256, 384)]
 

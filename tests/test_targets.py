@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from solov2.config import VARIANTS
-from solov2.targets import GroundTruth, Targets, assign, quarter_masks
+from solov2.training.targets import GroundTruth, Targets, assign, quarter_masks
+from solov2.variants import VARIANTS
 
 GRIDS = (40, 36, 24, 16, 12)
 ALL_SIZES = ((0.0, 1e9),)

@@ -10,29 +10,29 @@ import numpy as np
 import pytest
 import torch
 
-from app.annotation.records import as_recorded, line_of, read_instances
-from app.frames import ControlPanel, Controls, Frame, Result
-from app.tracker import KEEP_SECONDS, Sighting, Tracker, mask_iou, roomy_iou, sightings, tracked
+from app.annotation.jsonl_lines import as_recorded, line_of, read_instances
+from app.processors.tracker import KEEP_SECONDS, Observation, Tracker, buffered_iou, mask_iou, observations, tracked
+from app.stream.frames import ControlPanel, Controls, Frame, Result
 from solov2 import Instances
-from solov2.image import Geometry
+from solov2.decoding.geometry import Geometry
 
 HW = (180, 320)
 FRAME_SECONDS = 0.04
 
 
-def disc(x: float, y: float = 90, radius: int = 20, category: int = 0, score: float = 0.9) -> Sighting:
+def disc(x: float, y: float = 90, radius: int = 20, category: int = 0, score: float = 0.9) -> Observation:
     rows, columns = np.ogrid[: HW[0], : HW[1]]
     return of_mask((rows - y) ** 2 + (columns - x) ** 2 <= radius**2, category, score)
 
 
-def of_mask(mask: np.ndarray, category: int = 0, score: float = 0.9) -> Sighting:
+def of_mask(mask: np.ndarray, category: int = 0, score: float = 0.9) -> Observation:
     ys, xs = np.nonzero(mask)
     top, left = (int(ys.min()), int(xs.min())) if ys.size else (0, 0)
     crop = mask[top : int(ys.max()) + 1, left : int(xs.max()) + 1] if ys.size else mask[:0, :0]
-    return Sighting.of_crop(category, score, (top, left), crop, mask.shape)
+    return Observation.of_crop(category, score, (top, left), crop, mask.shape)
 
 
-def ids_of(frames: Iterable[Sequence[Sighting]], frame_seconds: float = FRAME_SECONDS) -> list[list[int]]:
+def ids_of(frames: Iterable[Sequence[Observation]], frame_seconds: float = FRAME_SECONDS) -> list[list[int]]:
     tracker = Tracker()
     return [tracker.update(frame, index * frame_seconds) for index, frame in enumerate(frames)]
 
@@ -83,7 +83,7 @@ def test_a_clock_that_goes_back_starts_anew_in_the_end() -> None:
 
 def test_what_was_not_seen_for_half_a_second_is_found_again_nearby() -> None:
     """Its mask overlaps none of before; one frame of it would not be enough."""
-    hidden: list[list[Sighting]] = [[]] * 12
+    hidden: list[list[Observation]] = [[]] * 12
     assert ids_of([*[[disc(100)]] * 5, *hidden, [disc(150)]])[-1] == [1]
     assert ids_of([*[[disc(100)]] * 5, *hidden, [disc(150, category=1)]])[-1] == [2]
     assert ids_of([*[[disc(100)]] * 5, *hidden, [disc(230)]])[-1] == [2]
@@ -93,10 +93,10 @@ def test_what_was_not_seen_for_half_a_second_is_found_again_nearby() -> None:
 
 def test_the_roomy_iou_of_boxes_is_that_of_boxes_of_twice_the_size() -> None:
     one, other = disc(100, 90, 20), disc(150, 90, 20)  # 41 wide, 82 with room
-    assert roomy_iou(one, other) == pytest.approx(32 / (2 * 82 - 32))
-    assert roomy_iou(one, one) == 1
-    assert roomy_iou(one, disc(300)) == 0
-    assert roomy_iou(one, of_mask(np.zeros(HW, bool))) == 0
+    assert buffered_iou(one, other) == pytest.approx(32 / (2 * 82 - 32))
+    assert buffered_iou(one, one) == 1
+    assert buffered_iou(one, disc(300)) == 0
+    assert buffered_iou(one, of_mask(np.zeros(HW, bool))) == 0
 
 
 def test_an_id_belongs_to_one_category() -> None:
@@ -127,11 +127,11 @@ def test_what_was_lumped_together_comes_apart_with_the_ids_of_its_parts() -> Non
     assert ids[8:] == [[1, 2], [1, 2], [2], [2, 1]]
 
 
-def plane_of(sighting: Sighting) -> np.ndarray:
+def plane_of(observation: Observation) -> np.ndarray:
     plane = np.zeros(HW, bool)
-    top, left = sighting.corner
-    rows, columns = sighting.cells.shape
-    plane[top : top + rows, left : left + columns] = sighting.cells
+    top, left = observation.corner
+    rows, columns = observation.cells.shape
+    plane[top : top + rows, left : left + columns] = observation.cells
     return plane
 
 
@@ -154,13 +154,13 @@ def test_an_instance_without_a_pixel_gets_no_id_and_uses_none_up() -> None:
 @pytest.mark.parametrize("image_hw", [(1, 1), (3, 2000), (2160, 3840)])
 def test_a_thing_of_one_pixel_can_be_followed(image_hw: tuple[int, int]) -> None:
     y, x = image_hw[0] - 1, image_hw[1] - 1
-    pixel = Sighting.of_crop(0, 0.9, (y, x), np.ones((1, 1), bool), image_hw)
+    pixel = Observation.of_crop(0, 0.9, (y, x), np.ones((1, 1), bool), image_hw)
     assert pixel.cells.tolist() == [[True]]
     assert ids_of([[pixel], [pixel]]) == [[1], [1]]
 
 
 def test_ids_are_never_used_again() -> None:
-    frames: list[list[Sighting]] = []
+    frames: list[list[Observation]] = []
     for step in range(6):
         frames += [[disc(30 + 50 * step)], *([[]] * 40)]
     assert [ids for ids in ids_of(frames) if ids] == [[1], [2], [3], [4], [5], [6]]
@@ -168,7 +168,7 @@ def test_ids_are_never_used_again() -> None:
 
 def test_the_iou_of_masks_is_that_of_their_pixels() -> None:
     one, other = disc(100, 80, 30), disc(120, 90, 25)
-    planes = [plane_of(sighting) for sighting in (one, other)]
+    planes = [plane_of(observation) for observation in (one, other)]
     expected = (planes[0] & planes[1]).sum() / (planes[0] | planes[1]).sum()
     assert mask_iou(one, other) == pytest.approx(expected)
     assert mask_iou(disc(50), disc(250)) == 0
@@ -194,9 +194,9 @@ def read_back(instances: Instances) -> Instances:
 def test_what_was_recorded_is_looked_at_as_what_was_found() -> None:
     for seed, image_hw in enumerate(((75, 130), (700, 500), (64, 128))):
         instances = found(seed, image_hw)
-        with_a_pixel = [live for live in sightings(instances) if live.cells.size]
+        with_a_pixel = [live for live in observations(instances) if live.cells.size]
         assert len(with_a_pixel) == 5
-        for live, read in zip(with_a_pixel, sightings(read_back(instances)), strict=True):
+        for live, read in zip(with_a_pixel, observations(read_back(instances)), strict=True):
             assert (live.category, live.score, live.corner) == (read.category, read.score, read.corner)
             assert np.array_equal(live.cells, read.cells)
 
@@ -204,10 +204,10 @@ def test_what_was_recorded_is_looked_at_as_what_was_found() -> None:
 def test_a_replay_of_what_was_recorded_goes_on_as_the_tracker_did() -> None:
     frames = [found(seed // 3) for seed in range(30)]
     whole, resumed = Tracker(), Tracker()
-    expected = [whole.update(sightings(frame), index * 0.04) for index, frame in enumerate(frames)]
+    expected = [whole.update(observations(frame), index * 0.04) for index, frame in enumerate(frames)]
     for index, frame in enumerate(frames[:17]):
-        resumed.update(sightings(read_back(frame)), index * 0.04)
-    again = [resumed.update(sightings(frame), (17 + index) * 0.04) for index, frame in enumerate(frames[17:])]
+        resumed.update(observations(read_back(frame)), index * 0.04)
+    again = [resumed.update(observations(frame), (17 + index) * 0.04) for index, frame in enumerate(frames[17:])]
     assert again == expected[17:]
     assert len(set(map(tuple, expected))) > 3
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from solov2 import VARIANTS, SOLOv2, load_model, training_run
-from solov2.backbone import Backbone
+from solov2.network.resnet import Backbone
 from solov2.train import main
-from solov2.train_config import PRESETS, TrainConfig
-from solov2.training_run import Run, learning_rate, make_optimizer, prepare_run, training_step, update_average
+from solov2.training.loop import Run, learning_rate, make_optimizer, prepare_run, training_step, update_average
+from solov2.training.train_config import PRESETS, TrainConfig
 from tests.fake_dataset import write_coco
 
 TINY = TrainConfig(

@@ -1,9 +1,9 @@
 import pytest
 
-from solov2.config import VARIANTS
 from solov2.errors import UnknownNameError
 from solov2.train import parse_arguments
-from solov2.train_config import PRESETS, find_preset, fine_tuning, preset_of
+from solov2.training.train_config import PRESETS, find_preset, fine_tuning, preset_of
+from solov2.variants import VARIANTS
 
 
 @pytest.mark.parametrize(

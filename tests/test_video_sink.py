@@ -12,12 +12,12 @@ import av
 import numpy as np
 import pytest
 
-from app.errors import SinkError
 from app.sinks import encoder, mp4
 from app.sinks.encoder import NVENC, X264, Encoder, find_encoder, works
 from app.sinks.mp4 import Mp4Writer
-from app.sinks.video import VideoSink
+from app.sinks.video_sink import VideoSink
 from app.sources import open_source
+from app.stream_errors import SinkError
 from tests.fake_instances import result_of
 from tests.fake_media import grey
 
@@ -242,8 +242,8 @@ def test_a_file_that_cannot_be_rewritten_stays_playable(tmp_path: Path, monkeypa
 WRITE_NOISE = """
 import sys
 import numpy as np
-from app.sinks.video import VideoSink
-from app.errors import SinkError
+from app.sinks.video_sink import VideoSink
+from app.stream_errors import SinkError
 from tests.fake_instances import result_of
 from tests.fake_media import grey
 random = np.random.default_rng(0)

@@ -13,10 +13,10 @@ import av
 import pytest
 
 from app import webcam
-from app.frames import ControlPanel, Frame, Result
-from app.pipeline import Picture
 from app.sinks.mp4 import Mp4Writer
 from app.sources import Camera
+from app.stream.frames import ControlPanel, Frame, Result
+from app.stream.pipeline import Picture
 from tests.fake_media import grey, write_video
 from tests.fake_model import FakeSegmenter, use_fake_model
 

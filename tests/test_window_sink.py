@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from app.errors import NoDisplayError
-from app.frames import ControlPanel
 from app.sinks import window
 from app.sinks.window import WindowSink, has_display
+from app.stream.frames import ControlPanel
+from app.stream_errors import NoDisplayError
 from tests.fake_instances import result_of
 
 needs_x = pytest.mark.skipif(
@@ -25,8 +25,8 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 import numpy as np
-from app.frames import ControlPanel
-from app.pipeline import Quit
+from app.stream.frames import ControlPanel
+from app.stream.pipeline import Quit
 from app.sinks.window import WindowSink
 from tests.fake_instances import result_of
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from solov2 import zoo
-from solov2.checkpoint import read_checkpoint
-from solov2.config import VARIANTS
-from solov2.model import SOLOv2
+from solov2.checkpoints.checkpoint import read_checkpoint
+from solov2.network.model import SOLOv2
+from solov2.variants import VARIANTS
 
 CONTENT = bytes(range(256))
 FILE_NAME = f"solov2_tiny_20260101_000000-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"

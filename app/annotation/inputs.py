@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.errors import SourceError
 from app.sources import open_source, redact
 from app.sources.address import scheme_of
 from app.sources.pictures import PICTURE_SUFFIXES, PictureSource, files_in, natural_order
 from app.sources.video import VIDEO_SUFFIXES
+from app.stream_errors import SourceError
 
 if TYPE_CHECKING:
-    from app.annotation.recording import FileSource
+    from app.annotation.jsonl_file import FileSource
 
 DEMO = "demo"
 _NUMBERED = re.compile(r"%0?(\d*)d")

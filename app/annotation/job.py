@@ -9,25 +9,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from app.annotation.formats import FORMATS
 from app.annotation.inputs import Input
+from app.annotation.jsonl_file import FileSource, Progress, Recording, Settings, source_header
+from app.annotation.jsonl_sink import AnnotationSink
 from app.annotation.outcome import Outcome
-from app.annotation.recorder import Recorder, rebuild
-from app.annotation.recording import FileSource, Progress, Recording, Settings, source_header
-from app.errors import SourceError
-from app.formats import FORMATS
-from app.frames import ControlPanel, Controls, Result
-from app.pipeline import Picture, Segmenter, Sink, run
-from app.renderer import Renderer
-from app.sinks.annotations import AnnotationSink
+from app.annotation.resumable_tracking import Recorder, rebuild
+from app.drawing.renderer import Renderer
+from app.processors.tracker import Tracker
 from app.sinks.audio import Audio
 from app.sinks.encoder import NVENC
 from app.sinks.interrupt import InterruptSink
 from app.sinks.progress import ProgressSink
-from app.sinks.video import VideoSink
+from app.sinks.video_sink import VideoSink
 from app.sinks.writable import writing
 from app.sources.video import VideoSource
-from app.stats import StreamStats
-from app.tracker import Tracker
+from app.stream.frames import ControlPanel, Controls, Result
+from app.stream.pipeline import Picture, Segmenter, Sink, run
+from app.stream.stats import StreamStats
+from app.stream_errors import SourceError
 
 ShowProgress: TypeAlias = Callable[[str, int, int | None, str], list[ProgressSink]]
 
@@ -105,7 +105,7 @@ class Job:
             audio = self._audio(one)
             video = [self._video_sink(source, folder, audio)] if needs_video else []
             self._record(one, source, recording, outcome, [*video, interrupt])
-        if interrupt.has_come:
+        if interrupt.was_interrupted:
             raise KeyboardInterrupt
         outcome.notes = [*audio.left_out] if video and audio else []
         if self._uses_gpu:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from app.errors import SourceError
 from app.sources import redact
 from app.sources.pictures import PICTURE_SUFFIXES
 from app.sources.video import VIDEO_SUFFIXES
+from app.stream_errors import SourceError
 
 STREAM_SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
-MOST_LISTED = 200
+MAX_LISTED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Access:
             for path in sorted(folder.iterdir() if folder.is_dir() else ())
             if path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES and path.is_file()
         ]
-        return found[:MOST_LISTED]
+        return found[:MAX_LISTED]
 
     def check_file(self, text: str) -> str:
         """Return the path that `text` names.

@@ -9,15 +9,15 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from app.engine import Engine
-from app.page.about import about_tab
-from app.page.live import live_tab
-from app.page.options import access_of, is_loopback, login_of, models_of
-from app.page.picture import picture_tab
+from app.page.about_tab import about_tab
+from app.page.live_tab import live_tab
+from app.page.picture_tab import picture_tab
 from app.page.routes import page_routes
+from app.page.server_options import access_of, is_loopback, login_of, models_of
 from app.page.site import BLOCKS_ATTRIBUTE, Site
+from app.page.stream_runner import Engine
 from app.page.theme import page_head, page_theme
-from app.page.video import video_tab
+from app.page.video_tab import video_tab
 
 TITLE = "SOLOv2 live"
 CACHE_SECONDS = 3600  # uploads and results older than that are removed

@@ -14,15 +14,15 @@ from pathlib import Path
 import av
 
 from app.annotate import annotate
-from app.annotation.recording import FileSource, Settings, model_header, source_header
-from app.errors import AppError, SinkError, SourceError
-from app.formats import FORMATS
-from app.models import Models
-from app.pipeline import Sink
-from app.sinks.annotations import AnnotationSink
+from app.annotation.formats import FORMATS
+from app.annotation.jsonl_file import FileSource, Settings, model_header, source_header
+from app.annotation.jsonl_sink import AnnotationSink
+from app.page.model_cache import Models
 from app.sinks.audio import Audio
-from app.sinks.video import VideoSink
+from app.sinks.video_sink import VideoSink
 from app.sources import open_source
+from app.stream.pipeline import Sink
+from app.stream_errors import SinkError, SourceError
 from solov2 import SOLOv2Error
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg,gif,h264,mjpeg,mxf"
@@ -87,7 +87,7 @@ class VideoJob:
             else:
                 write_formats(self.folder)
                 self.state = "done"
-        except (AppError, SOLOv2Error) as error:
+        except SOLOv2Error as error:
             self.state = "failed"
             self.problem = str(error).replace(str(self.original), self.name)
         except Exception:

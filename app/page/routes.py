@@ -10,13 +10,13 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO
-from app.page.pictures import UnreadablePictureError, segment_picture
+from app.page.picture_upload import UnreadablePictureError, segment_picture
 from app.page.site import Site, may_enter, site_of
 from app.page.socket import serve_socket
-from app.sinks.mjpeg import MULTIPART, multipart
+from app.sinks.jpeg_sink import MULTIPART, multipart
 from solov2 import SOLOv2Error
 
-MOST_PICTURE_BYTES = 64 << 20
+MAX_PICTURE_BYTES = 64 << 20
 PICTURES_AT_WORK = asyncio.Semaphore(2)  # each holds a picture of up to 64 million pixels
 FRESH = {"Cache-Control": "no-store"}
 
@@ -57,7 +57,7 @@ async def recording(request: Request) -> Response:
 async def segment(request: Request) -> Response:
     """Answer with the instances of the picture in the request's body, as JSON."""
     site = _enter(request)
-    data = await _body(request, min(site.most_upload_bytes, MOST_PICTURE_BYTES))
+    data = await _body(request, min(site.most_upload_bytes, MAX_PICTURE_BYTES))
     query = request.query_params
     name, device = query.get("model", site.engine.models.names[0]), query.get("device", "auto")
     if name not in site.engine.models.names:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from starlette.requests import HTTPConnection
 
-from app.engine import Engine
 from app.page.access import Access
 from app.page.jobs import Jobs
+from app.page.stream_runner import Engine
 
 BLOCKS_ATTRIBUTE = "solov2_site"
 

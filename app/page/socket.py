@@ -17,9 +17,9 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.errors import AppError
 from app.page.site import Site, may_enter, site_of
 from app.sources.browser import BrowserSource
+from app.stream_errors import AppError
 
 IN_FLIGHT = 2
 STATUS_SECONDS = 0.5
@@ -82,7 +82,7 @@ class _Visit:
         problem, self._problem = self._problem, ""
         recording = self._site.recording
         return self._engine.status() | {
-            "controls": self._engine.steering(),
+            "controls": self._engine.controls_state(),
             "camera": isinstance(source, BrowserSource) and source.viewer == self._viewer_id,
             "has_recording": recording is not None and recording.exists(),
             "problem": problem,

@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
-_MOST_TICKS = 2**31 - 1  # that the file's header can state
+_MAX_TICKS = 2**31 - 1  # that the file's header can state
 
 AnyPacket: TypeAlias = "Packet[Any]"
 
@@ -88,7 +88,7 @@ def movie_timescale(video: Fraction, sound: InputContainer | None) -> int:
     """
     ticks = [stream.time_base.denominator for stream in sound.streams.audio if stream.time_base] if sound else []
     exact = math.lcm(video.denominator, *ticks)
-    return exact if exact <= _MOST_TICKS else video.denominator
+    return exact if exact <= _MAX_TICKS else video.denominator
 
 
 def _seconds(packet: AnyPacket) -> float:

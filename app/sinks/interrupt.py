@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from app.frames import Result
-from app.pipeline import Picture, Quit
+from app.stream.frames import Result
+from app.stream.pipeline import Picture, Quit
 
 
 class InterruptSink:
@@ -15,14 +15,14 @@ class InterruptSink:
     A second signal raises KeyboardInterrupt at once: for whoever does not want to wait.
 
     Attributes:
-        has_come: whether a signal came.
+        was_interrupted: whether a signal came.
     """
 
     needs_picture = False
 
     def __init__(self) -> None:
         """Wait for nothing yet."""
-        self.has_come = False
+        self.was_interrupted = False
 
     def __enter__(self) -> "InterruptSink":
         """Take the signals over."""
@@ -40,20 +40,20 @@ class InterruptSink:
 
     def idle(self) -> None:
         """Raise Quit if a signal has come."""
-        if self.has_come:
+        if self.was_interrupted:
             raise Quit
 
     def close(self) -> None:
         """Nothing to end."""
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        if self.has_come:
+        if self.was_interrupted:
             raise KeyboardInterrupt
-        self.has_come = True
+        self.was_interrupted = True
 
 
 @contextmanager
-def ending_at_once() -> Iterator[None]:
+def interrupt_immediately() -> Iterator[None]:
     """Let Ctrl-C end the process on the spot, in a library that cannot be interrupted and leaves nothing behind."""
     previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

@@ -2,8 +2,8 @@
 
 from tqdm import tqdm
 
-from app.frames import Result
-from app.pipeline import Picture
+from app.stream.frames import Result
+from app.stream.pipeline import Picture
 
 
 class ProgressSink:

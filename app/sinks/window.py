@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import NoDisplayError
-from app.frames import ControlPanel, Result
-from app.pipeline import Quit
+from app.stream.frames import ControlPanel, Result
+from app.stream.pipeline import Quit
+from app.stream_errors import NoDisplayError
 
 Picture = npt.NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import SinkError
+from app.stream_errors import SinkError
 
 
 def check_writable(path: Path) -> None:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.errors import SourceError
 from app.sources.address import redact, scheme_of
 from app.sources.camera import Camera, CameraSource, list_cameras
 from app.sources.demo import DemoSource
@@ -14,9 +13,10 @@ from app.sources.network import open_network
 from app.sources.paced import PacedSource
 from app.sources.pictures import PICTURE_SUFFIXES, open_folder, open_picture
 from app.sources.video import open_video
+from app.stream_errors import SourceError
 
 if TYPE_CHECKING:
-    from app.pipeline import Source
+    from app.stream.pipeline import Source
 
 _CAMERA_DIGITS = 3
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from app.channel import Cancelled, Channel, Empty, Finished
-from app.errors import SourceError
-from app.frames import Frame
+from app.stream.channel import Cancelled, Channel, Empty, Finished
+from app.stream.frames import Frame
+from app.stream_errors import SourceError
 
-MOST_PIXELS = 4096 * 4096
+MAX_PIXELS = 4096 * 4096
 FIRST_SECONDS = 60.0  # somebody has to find the browser's question, and say yes
 NEXT_SECONDS = 10.0
 
@@ -86,8 +86,8 @@ def decode(jpeg: bytes) -> npt.NDArray[np.uint8]:
             width, height = header.size
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         raise SourceError("the browser sent something that is not a JPEG picture") from None
-    if width * height > MOST_PIXELS:
-        raise SourceError(f"a camera's picture may have {MOST_PIXELS} pixels, the browser sent {width}x{height}")
+    if width * height > MAX_PIXELS:
+        raise SourceError(f"a camera's picture may have {MAX_PIXELS} pixels, the browser sent {width}x{height}")
     bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise SourceError("the browser sent a JPEG picture that is damaged")

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from app.errors import SourceError
-from app.frames import Frame
-from app.sources.quiet import quiet_opencv
+from app.sources.quiet_opencv import quiet_opencv
+from app.stream.frames import Frame
+from app.stream_errors import SourceError
 
 _LINUX_DEVICES = Path("/sys/class/video4linux")
 _PROBED_ELSEWHERE = 8

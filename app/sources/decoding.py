@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from app.errors import SourceError
+from app.stream_errors import SourceError
 
 _MISSING_SECONDS = 0.5
 # The containers whose header states their length, in seconds; of others FFmpeg estimates it from what is there.

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import skimage.data
 
-from app.frames import Frame
 from app.sources.selection import EVERYTHING, Selection
+from app.stream.frames import Frame
 
 _CLIP_HW = (720, 1280)
 _CLIP_SECONDS = 10

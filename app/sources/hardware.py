@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 
 _TRIED_HW = (160, 256)
 _TRIED_PTS = (0, 30, 90, 100, 190)  # a rate that varies
-_MOST_DIFFERENCE = 2.0  # of two pictures' values in the mean: rounding in how colours are spread
+_MAX_DIFFERENCE = 2.0  # of two pictures' values in the mean: rounding in how colours are spread
 NVIDIA = "cuda"
 
 
@@ -32,7 +32,7 @@ def works(hardware: HWAccel) -> bool:
     return (
         all(is_from_device(picture) for picture in actual)
         and [_facts(picture) for picture in actual] == [_facts(picture) for picture in expected]
-        and all(_difference(*pair) < _MOST_DIFFERENCE for pair in zip(actual, expected, strict=True))
+        and all(_difference(*pair) < _MAX_DIFFERENCE for pair in zip(actual, expected, strict=True))
     )
 
 

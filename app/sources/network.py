@@ -12,10 +12,10 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from app.errors import SourceError
 from app.sources.address import redact, scheme_of
 from app.sources.decoding import every_picture
 from app.sources.video import VideoSource, ticks_of
+from app.stream_errors import SourceError
 
 OPEN_SECONDS = 10.0
 READ_SECONDS = 5.0

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from app.frames import Frame
+from app.stream.frames import Frame
 
 if TYPE_CHECKING:
-    from app.pipeline import Source
+    from app.stream.pipeline import Source
 
 
 class PacedSource:

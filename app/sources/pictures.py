@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import SourceError
-from app.frames import Frame
-from app.in_order import in_order
-from app.sources.quiet import quiet_opencv
+from app.sources.quiet_opencv import quiet_opencv
 from app.sources.selection import EVERYTHING, Selection
+from app.stream.frames import Frame
+from app.stream.ordered_map import ordered_map
+from app.stream_errors import SourceError
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 DECODERS = min(8, max(1, (os.cpu_count() or 1) // 2))  # threads that read ahead
@@ -63,7 +63,7 @@ class PictureSource:
         used = 0
         seconds = itertools.count()  # a picture each
         chosen = self.selection.choose(self.paths, lambda _: next(seconds))
-        for position, path, image in in_order(_read_numbered, chosen, DECODERS):
+        for position, path, image in ordered_map(_read_numbered, chosen, DECODERS):
             if self._closed.is_set():
                 return
             if image is None:

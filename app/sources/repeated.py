@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from app.frames import Frame
+from app.stream.frames import Frame
 
 if TYPE_CHECKING:
-    from app.pipeline import Source
+    from app.stream.pipeline import Source
 
 
 class RepeatedSource:

@@ -18,11 +18,11 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from app.errors import SourceError
-from app.frames import Frame
 from app.sources.decoding import every_picture, expected_pictures
 from app.sources.hardware import find_hardware, is_from_device
 from app.sources.selection import EVERYTHING, Selection
+from app.stream.frames import Frame
+from app.stream_errors import SourceError
 
 VIDEO_SUFFIXES = frozenset(
     ".3gp .asf .avi .flv .gif .h264 .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()

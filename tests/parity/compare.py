@@ -12,9 +12,9 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from solov2 import VARIANTS, Instances, SOLOv2
-from solov2.decode import decode
-from solov2.engine import find_device, find_dtype, prepare
-from solov2.structures import HeadOutputs
+from solov2.decoding.decode import decode
+from solov2.network.outputs import HeadOutputs
+from solov2.runtime.device import find_device, find_dtype, prepare
 from tests.parity.recipe import make_picture, make_weights
 
 FOLDER = Path(__file__).parent

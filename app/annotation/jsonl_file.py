@@ -1,0 +1,212 @@
+"""`instances.jsonl` on disk: its header, how far an interrupted run came, and its end."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from app.annotation.jsonl_lines import Line
+from app.annotation.jsonl_reader import FORMAT
+from app.sinks.writable import writing
+from app.sources.selection import Selection
+from app.stream.frames import Controls
+from app.stream.pipeline import Source
+from app.stream_errors import SinkError
+from solov2 import SOLOv2
+
+WHOLE_NAME = "instances.jsonl"
+PARTIAL_NAME = "instances.partial.jsonl"
+
+
+class FileSource(Source, Protocol):
+    """A source that is not live, of which a selection can be read."""
+
+    selection: Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides the content of the lines, beside the input and the model.
+
+    Attributes:
+        score: least score of an instance, in [0, 1].
+        classes: names of the classes to look for; None looks for all.
+        start, end: seconds; frames before the one and from the other on are left out. None leaves none out.
+        stride: every so many frames.
+        batch: frames that run through the model together. Rounding may differ with the company of a frame, so batches
+            are cut at the same places after an interruption.
+        track: whether instances get ids that last.
+    """
+
+    score: float = 0.3
+    classes: frozenset[str] | None = None
+    start: float | None = None
+    end: float | None = None
+    stride: int = 1
+    batch: int = 1
+    track: bool = False
+
+    def as_header(self) -> dict[str, Any]:
+        """Return them ready for JSON."""
+        values = asdict(self)
+        kept = values.pop("classes")
+        return values | {"kept_classes": sorted(kept) if kept is not None else None}
+
+    def controls(self) -> Controls:
+        """Return what a segmenter has to know."""
+        return Controls(self.score, self.classes)
+
+    def selection(self, after_index: int = -1) -> Selection:
+        """Return the frames that are wanted, from the one after `after_index` on."""
+        limits = {"start_seconds": self.start, "end_seconds": self.end}
+        given: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
+        return Selection(stride=self.stride, after_index=after_index, **given)
+
+
+def weights_fingerprint(model: SOLOv2) -> str:
+    """Return sixteen hexadecimal digits that change with any weight or its precision."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def model_header(name: str, model: SOLOv2) -> dict[str, Any]:
+    """Return what the header says about the model, whose user calls it `name`."""
+    return {
+        "model": name,
+        "weights": weights_fingerprint(model),
+        "device": model.device.type,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "classes": list(model.class_names),
+    }
+
+
+def source_header(source: Source) -> dict[str, Any]:
+    """Return what the header says about the opened source."""
+    height, width = source.frame_hw
+    time_base = f"{source.time_base.numerator}/{source.time_base.denominator}"
+    return {"width": width, "height": height, "time_base": time_base, "frame_rate": source.frame_rate}
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The file of one input; `instances.partial.jsonl` until it is whole."""
+
+    folder: Path
+
+    @property
+    def whole(self) -> Path:
+        """Where it is once it is whole."""
+        return self.folder / WHOLE_NAME
+
+    @property
+    def partial(self) -> Path:
+        """Where it is before."""
+        return self.folder / PARTIAL_NAME
+
+    @property
+    def path(self) -> Path:
+        """Where it is now, or will be."""
+        return self.whole if self.is_whole() else self.partial
+
+    def is_whole(self) -> bool:
+        """Whether it is finished."""
+        return self.whole.exists()
+
+    def header(self) -> Line | None:
+        """Return its header; None where there is no file, or one that was cut in its first line."""
+        if not self.path.exists():
+            return None
+        with self.path.open("rb") as file:
+            line = file.readline()
+        return _parsed(line) if line.endswith(b"\n") else None
+
+    def check(self, expected: Mapping[str, Any]) -> None:
+        """Look whether the file that may be there was made from the same input in the same way.
+
+        Raises:
+            SinkError: something in `expected` differs from its header.
+        """
+        header = self.header()
+        if header is None:
+            return
+        wanted = {"format": FORMAT, **expected}
+        for name, value in json.loads(json.dumps(wanted)).items():
+            if header.get(name) != value:
+                raise SinkError(_difference(self.path, name, header.get(name), value))
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the lines after the header."""
+        if self.path.exists():
+            with self.path.open(encoding="utf-8") as file:
+                next(file, None)
+                yield from map(json.loads, file)
+
+    def rewind(self, batch: int) -> "Progress":
+        """Cut an unfinished file behind its last whole batch and return how far it came; a finished one stays.
+
+        A line that was being written when the run ended is lost, and so are the lines of a batch that was not
+        finished: the batch runs again whole, with the same result.
+        """
+        if self.header() is None:
+            self.partial.unlink(missing_ok=True)
+            return Progress()
+        progress = Progress()
+        multiple = 1 if self.is_whole() else batch
+        with self.path.open("rb") as file:
+            end = len(file.readline())
+            kept_end, reached = end, progress
+            for line in file:
+                record = _parsed(line) if line.endswith(b"\n") else None
+                if record is None:
+                    break
+                end += len(line)
+                reached = Progress(reached.frames + 1, reached.instances + len(record["instances"]), record["frame"])
+                if reached.frames % multiple == 0:
+                    kept_end, progress = end, reached
+        if not self.is_whole():
+            with writing(self.partial):
+                os.truncate(self.partial, kept_end)
+        return progress
+
+    def finish(self) -> None:
+        """Give the whole file its name, once it is safely on the disk."""
+        with writing(self.partial), self.partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        with writing(self.whole):
+            self.partial.replace(self.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a file came: its frames, their instances, and the index of the last frame in the source."""
+
+    frames: int = 0
+    instances: int = 0
+    last_index: int = -1
+
+
+def _parsed(line: bytes) -> Line | None:
+    try:
+        value = json.loads(line)
+    except ValueError:  # a crash of the whole machine may leave anything
+        return None
+    return value if isinstance(value, dict) else None
+
+
+_ADVICE = "use the same options, name another --out, or delete that folder"
+
+
+def _difference(path: Path, name: str, found: object, wanted: object) -> str:
+    if name == "fingerprint":
+        return f"{path} was made from another file of that name, or it has changed since: {_ADVICE.split(', ', 1)[1]}"
+    if name == "weights":
+        return f"{path} was made with other weights: {_ADVICE}"
+    return f"{path} was made with {name} {json.dumps(found)}, and now it is {json.dumps(wanted)}: {_ADVICE}"

@@ -1,0 +1,56 @@
+"""The read-out: a small dark panel in the picture's corner with the rates of the stream and the age of what is seen."""
+
+import cv2
+
+from app.drawing.lettering import SEMIBOLD, Lettering, Picture, fill_rounded
+from app.drawing.palette import INK, PAPER, RGB
+from app.stream.stats import StatsSnapshot
+
+PANEL_OPACITY = 0.72
+FAINT: RGB = (176, 184, 198)
+LINES = 4
+
+
+def readout_rectangle(lettering: Lettering) -> tuple[int, int, int, int]:
+    """Where the panel lies, xyxy in px from the picture's upper left corner; the same whatever the numbers are."""
+    size = lettering.size_px
+    margin = round(0.7 * size)
+    width = _unit_left(lettering) + lettering.width("fps") + _padding(lettering)
+    height = 2 * _padding(lettering) + size + (LINES - 1) * _line_height(lettering)
+    return margin, margin, margin + width, margin + height
+
+
+def draw_readout(picture: Picture, snapshot: StatsSnapshot, lettering: Lettering) -> None:
+    """Draw the rates and the age of `snapshot`; a picture too small for the panel gets none."""
+    x1, y1, x2, y2 = readout_rectangle(lettering)
+    if x2 > picture.shape[1] or y2 > picture.shape[0]:
+        return
+    panel = picture[y1:y2, x1:x2]
+    dark = panel.copy()
+    fill_rounded(dark, round(0.6 * lettering.size_px), INK)
+    panel[:] = cv2.addWeighted(dark, PANEL_OPACITY, panel, 1 - PANEL_OPACITY, 0)
+    middle = _padding(lettering) + lettering.size_px / 2
+    _write_line(panel, "capture", f"{snapshot.capture_fps:.1f}", "fps", middle, lettering)
+    _write_line(panel, "inference", f"{snapshot.inference_fps:.1f}", "fps", middle + _line_height(lettering), lettering)
+    _write_line(panel, "display", f"{snapshot.display_fps:.1f}", "fps", middle + 2 * _line_height(lettering), lettering)
+    _write_line(panel, "age", f"{snapshot.age_ms:.0f}", "ms", middle + 3 * _line_height(lettering), lettering)
+
+
+def _write_line(panel: Picture, name: str, value: str, unit: str, middle: float, lettering: Lettering) -> None:
+    value_right = _unit_left(lettering) - round(0.35 * lettering.size_px)
+    lettering.write(panel, name, _padding(lettering), middle, FAINT)
+    lettering.write(panel, value, value_right - lettering.width(value, SEMIBOLD), middle, PAPER, SEMIBOLD)
+    lettering.write(panel, unit, _unit_left(lettering), middle, FAINT)
+
+
+def _unit_left(lettering: Lettering) -> int:
+    widest = lettering.width("inference") + lettering.width("00000", SEMIBOLD)
+    return _padding(lettering) + widest + round(1.2 * lettering.size_px)
+
+
+def _padding(lettering: Lettering) -> int:
+    return round(0.8 * lettering.size_px)
+
+
+def _line_height(lettering: Lettering) -> int:
+    return round(1.45 * lettering.size_px)

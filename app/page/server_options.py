@@ -1,0 +1,117 @@
+"""The options of the page, and what they mean for what visitors may reach."""
+
+import argparse
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+from app.options import count
+from app.page.access import Access
+from app.page.model_cache import Models
+from app.stream_errors import AppError
+from solov2 import VARIANTS
+from solov2.cli import CommandParser, add_debug_flag
+
+LOGIN_VARIABLE = "SOLOV2_LOGIN"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    parser = CommandParser(prog="python -m app.ui", description="Segment streams, videos and pictures in a browser.")
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in (%(default)s)")
+    add("--public-host", action="append", metavar="NAME", help="a name under which a proxy here shows the page")
+    add("--port", type=port, help="port to listen on (the first free one from 7860 on)")
+    add("--share", action="store_true", help="also make the page reachable through a public address of Gradio's")
+    add("--login", metavar="USER:PASSWORD", help=f"let in nobody else; or put it into the variable {LOGIN_VARIABLE}")
+    add("--model", action="append", metavar="NAME_OR_FILE", help="offer this model; give it again for more (all)")
+    add("--folder", action="append", type=Path, metavar="DIR", help="open the files in DIR to visitors")
+    add(
+        "--allow-address",
+        action="append",
+        metavar="HOST",
+        help="let visitors stream from HOST, such as 10.0.0.* or *; only with * are redirects and playlists followed",
+    )
+    add("--cameras", action="store_true", help="let visitors open this machine's cameras")
+    add("--max-upload", type=count, default=500, metavar="MB", help="largest file that is taken (%(default)s)")
+    add_debug_flag(parser)
+    return parser
+
+
+def port(text: str) -> int:
+    """Parse the number of a port."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, got {text!r}")
+    return int(text)
+
+
+def check_listening(options: argparse.Namespace) -> None:
+    """See whether the page's address can be listened on, before anything is built.
+
+    Raises:
+        AppError: it cannot.
+    """
+    host, number = options.host.strip("[]"), options.port or 0
+    try:
+        family = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, number), family=family).close()
+    except OSError as error:
+        where = f"{options.host}:{number}" if number else options.host
+        reason = str(error.strerror).partition(" (")[0]  # Python appends the address
+        raise AppError(f"could not listen on {where}: {reason}. Choose another --host or --port") from error
+
+
+def access_of(options: argparse.Namespace) -> Access:
+    """Return what visitors may reach.
+
+    Where only this machine can reach the page, its user may reach what any program of theirs can: the current folder,
+    every address and every camera. Elsewhere only what was allowed by name.
+
+    Raises:
+        AppError: a folder does not exist.
+    """
+    alone = is_loopback(options.host) and not options.share
+    for folder in options.folder or ():
+        if not folder.is_dir():
+            raise AppError(f"--folder must be a folder, got {folder}")
+    folders = options.folder if options.folder is not None else [Path.cwd()] if alone else []
+    addresses = options.allow_address if options.allow_address is not None else ["*"] if alone else []
+    return Access(tuple(folders), tuple(addresses), options.cameras or alone)
+
+
+def models_of(options: argparse.Namespace) -> Models:
+    """Return the models that are offered.
+
+    Raises:
+        AppError: one of them is neither a variant nor a file.
+    """
+    for name in options.model or ():
+        if name not in VARIANTS and not Path(name).is_file():
+            raise AppError(f"no model {name!r}: it must be a weights file, or one of {', '.join(VARIANTS)}")
+    return Models(tuple(options.model)) if options.model else Models()
+
+
+def login_of(options: argparse.Namespace) -> tuple[str, str] | None:
+    """Return user and password, or None where everybody may come in.
+
+    Raises:
+        AppError: it is not of the form USER:PASSWORD. What was given is not shown.
+    """
+    given = options.login or os.environ.get(LOGIN_VARIABLE)
+    if not given:
+        return None
+    user, _, password = given.partition(":")
+    if not user or not password:
+        raise AppError("--login must be USER:PASSWORD, with something on both sides of the colon")
+    return user, password
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""What happens to results before they are drawn: tracking."""

@@ -1,0 +1,160 @@
+"""The page's sink: each picture becomes one JPEG, encoded once, of which every viewer takes the newest."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.stream.frames import ControlPanel, Controls, Result
+
+Picture = npt.NDArray[np.uint8]
+
+JPEG_QUALITY = 82
+BOUNDARY = "frame"
+MULTIPART = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Jpeg:
+    """One picture, ready to be sent.
+
+    Attributes:
+        data: the JPEG file.
+        pts_seconds: presentation time of its frame.
+        captured_at: `time.monotonic()` seconds of its frame's capture.
+    """
+
+    data: bytes
+    pts_seconds: float
+    captured_at: float
+
+
+class Viewer:
+    """One of those who look: takes the newest JPEG whenever it is ready for one, and misses those in between."""
+
+    def __init__(self, board: "LatestJpeg") -> None:
+        """Belong to the running event loop."""
+        self._board = board
+        self._loop = asyncio.get_running_loop()
+        self._posted = asyncio.Event()
+        self._seen: Jpeg | None = None
+
+    async def next(self) -> Jpeg:
+        """Return the newest JPEG that this viewer has not seen, waiting for one."""
+        while (newest := self._board.newest) is None or newest is self._seen:
+            self._posted.clear()
+            if self._board.newest is newest:
+                await self._posted.wait()
+        self._seen = newest
+        return newest
+
+    def wake(self) -> None:
+        """Tell it that there is something new, from any thread."""
+        with contextlib.suppress(RuntimeError):  # its event loop has ended
+            self._loop.call_soon_threadsafe(self._posted.set)
+
+
+class LatestJpeg:
+    """Where the newest JPEG hangs, from one run of a stream to the next. A viewer that is slow holds nobody up."""
+
+    def __init__(self) -> None:
+        """Nothing hangs here yet."""
+        self.newest: Jpeg | None = None
+        self._viewers: set[Viewer] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def viewer_count(self) -> int:
+        """How many look at this moment."""
+        return len(self._viewers)
+
+    @contextmanager
+    def viewer(self) -> Iterator[Viewer]:
+        """Let somebody look, within the block and one event loop."""
+        viewer = Viewer(self)
+        with self._lock:
+            self._viewers.add(viewer)
+        try:
+            yield viewer
+        finally:
+            with self._lock:
+                self._viewers.discard(viewer)
+
+    def post(self, jpeg: Jpeg) -> None:
+        """Hang up a newer one, and wake the viewers."""
+        self.newest = jpeg
+        with self._lock:
+            viewers = tuple(self._viewers)
+        for viewer in viewers:
+            viewer.wake()
+
+
+class JpegSink:
+    """Posts every picture of one run on a board; while nobody looks nothing is drawn or encoded.
+
+    Attributes:
+        result: the newest one, None before the first.
+    """
+
+    def __init__(self, board: LatestJpeg, panel: ControlPanel, redraw: Callable[[Result], Picture]) -> None:
+        """Post nothing yet.
+
+        Args:
+            board: takes the JPEGs.
+            panel: watched while nothing arrives, so that its changes show on the last picture, too.
+            redraw: draws a result with the controls as they are now.
+        """
+        self.result: Result | None = None
+        self._board, self._panel, self._redraw = board, panel, redraw
+        self._posted: tuple[Result, Controls] | None = None
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether anybody looks."""
+        return self._board.viewer_count > 0
+
+    def write(self, result: Result, picture: Picture | None) -> None:
+        """Post `picture` if it was drawn."""
+        self.result = result
+        if picture is not None and self.needs_picture:
+            self._post(result, picture, self._panel.current)
+
+    def idle(self) -> None:
+        """Draw the last result again if the controls have changed, or nobody has seen it yet."""
+        current = self._panel.current
+        if self.result is not None and self.needs_picture and self._posted != (self.result, current):
+            self._post(self.result, self._redraw(self.result), current)
+
+    def close(self) -> None:
+        """Leave the last picture hanging."""
+        self.idle()
+
+    def _post(self, result: Result, picture: Picture, controls: Controls) -> None:
+        frame = result.frame
+        self._board.post(Jpeg(encode_jpeg(picture), frame.pts_seconds, frame.captured_at))
+        self._posted = (result, controls)
+
+
+def encode_jpeg(picture: Picture) -> bytes:
+    """Return (H, W, 3) uint8 RGB as a JPEG file."""
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+async def multipart(board: LatestJpeg) -> AsyncIterator[bytes]:
+    """Yield the parts of a `multipart/x-mixed-replace` answer, which a browser or a player shows as a moving picture.
+
+    Each part ends with the boundary of the next, as a browser shows a picture only once it knows that it is whole.
+    """
+    yield f"--{BOUNDARY}\r\n".encode()
+    with board.viewer() as viewer:
+        while True:
+            jpeg = await viewer.next()
+            head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg.data)}\r\n\r\n"
+            yield head.encode() + jpeg.data + f"\r\n--{BOUNDARY}\r\n".encode()

@@ -1,0 +1,1 @@
+"""The data flow of a stream: frames, channels between threads, statistics."""

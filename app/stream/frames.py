@@ -1,0 +1,113 @@
+"""The values in which the parts of a stream meet: `Frame`, `Result`, and what may change while it runs, `Controls`."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from solov2 import Instances
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, upright. Nobody writes into it.
+        pts: presentation time in ticks of `time_base`, as the source gave it.
+        time_base: seconds per tick.
+        captured_at: `time.monotonic()` seconds when the picture was decoded.
+        source_id: the source's name, without any password.
+        index: 0, 1, 2, ... in the order of capture; a gap tells that frames between were dropped.
+    """
+
+    image: "npt.NDArray[np.uint8]"
+    pts: int
+    time_base: Fraction
+    captured_at: float
+    source_id: str
+    index: int
+
+    @property
+    def pts_seconds(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    def age_seconds(self, now: float | None = None) -> float:
+        """Seconds since capture; `now` is a `time.monotonic()` value."""
+        return (time.monotonic() if now is None else now) - self.captured_at
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """A frame and what was found in it.
+
+    Attributes:
+        frame: the frame.
+        instances: its instances, best first, already reduced to the threshold and classes of the controls.
+        steps_ms: milliseconds of each step in the order in which they ran, such as `{"preprocess": 1.2, "network":
+            40.1}`.
+        track_ids: of the instances, in their order; None where nobody tracks them. See `app.processors.tracker`.
+    """
+
+    frame: Frame
+    instances: "Instances"
+    steps_ms: Mapping[str, float]
+    track_ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What may change while a stream runs; replaced whole, read at a frame's start.
+
+    Attributes:
+        score_threshold: instances below it are left out, in [0, 1].
+        classes: class names to keep; None keeps all.
+        show_masks, show_boxes, show_labels, show_readout: what is drawn.
+        opacity: of the masks, in [0, 1].
+        track: instances get ids that last, and colours that follow them.
+        paused: capture stands still (a file waits, a live source is read and thrown away).
+    """
+
+    score_threshold: float = 0.3
+    classes: frozenset[str] | None = None
+    show_masks: bool = True
+    show_boxes: bool = False
+    show_labels: bool = True
+    show_readout: bool = True
+    opacity: float = 0.5
+    track: bool = False
+    paused: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("score_threshold", "opacity"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}")
+
+
+class ControlPanel:
+    """The one place where the current `Controls` are kept. Window keys and page sliders write it, the parts read it."""
+
+    def __init__(self, controls: Controls | None = None) -> None:
+        """Start from `controls`, or from the defaults."""
+        self._current = controls or Controls()
+        self._lock = threading.Lock()
+
+    @property
+    def current(self) -> Controls:
+        """The controls as they stand now."""
+        return self._current
+
+    def update(self, **changes: Any) -> Controls:
+        """Replace the named fields and return the new controls."""
+        with self._lock:
+            self._current = replace(self._current, **changes)
+            return self._current

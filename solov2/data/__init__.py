@@ -1,0 +1,1 @@
+"""Labelled pictures: COCO files and folders in the layouts of COCO, YOLO and LabelMe."""

@@ -1,0 +1,137 @@
+"""A folder in YOLO's segmentation layout: data.yaml, pictures, and a text file of polygons for each picture.
+
+A line of such a file is a class number and x, y pairs as shares of the picture's width and height.
+"""
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from solov2.data.coco_dataset import Content
+from solov2.data.picture_files import find_pictures, upright_entry
+from solov2.decoding.geometry import Size
+from solov2.errors import DatasetError
+
+_TOLERANCE = 0.01  # by which a tool's rounding may leave the picture
+
+
+def read_yolo_folder(folder: Path) -> tuple[Content, Content | None] | None:
+    """Return the training and validation pictures that the YAML file names; one without a text file shows nothing.
+
+    Returns:
+        Training and validation (None where the file names none), or None where there is no YAML file with `names`.
+
+    Raises:
+        DatasetError: a path, a line or a picture is wrong; the message names the file and the line.
+    """
+    found = next(((path, content) for path in _yaml_files(folder) if "names" in (content := _read_yaml(path))), None)
+    if found is None:
+        return None
+    path, description = found
+    names = _class_names(description["names"], path)
+    root = folder / str(description.get("path") or ".")
+    root = root if root.is_dir() else folder  # the path is of the machine that wrote it
+    train = _content(_pictures(description.get("train") or "images", root, path), names, folder)
+    value = description.get("val") or description.get("valid")
+    return train, _content(_pictures(value, root, path), names, folder) if value else None
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DatasetError(f"could not read {path}: {' '.join(str(error).split())}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _class_names(names: Any, path: Path) -> list[str]:
+    """Return the names in the order of their numbers, from a list or a mapping of number to name."""
+    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DatasetError(f"{path}: names must be a list, or a mapping of 0, 1, 2, ... to names, got {names!r}")
+    return [str(name) for name in names]
+
+
+def _pictures(value: Any, root: Path, path: Path) -> list[Path]:
+    """Return the pictures of a split, which is a folder, a text file that lists pictures, or a list of those."""
+    pictures: list[Path] = []
+    for part in value if isinstance(value, list) else [value]:
+        place = root / str(part)
+        if not place.exists():
+            place = root / str(part).lstrip("./")  # tools write ../train/images where the folder is ./train/images
+        if place.is_dir():
+            pictures += find_pictures(place)
+        elif place.is_file():
+            pictures += [root / line.strip() for line in _lines(place) if line.strip()]
+        else:
+            raise DatasetError(f"{path} names {part}, which is not in {root}")
+    if not pictures:
+        raise DatasetError(f"{path} names {value}, where there are no pictures")
+    return pictures
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"could not read {path}: {error}") from error
+
+
+def _content(pictures: list[Path], names: list[str], folder: Path) -> Content:
+    images, annotations = [], []
+    annotation_ids = count(1)
+    for number, picture in enumerate(pictures, 1):
+        images.append({"id": number, **upright_entry(picture, folder)})
+        for label, polygon in _polygons(_label_file(picture), names, (images[-1]["height"], images[-1]["width"])):
+            annotations.append(
+                {"id": next(annotation_ids), "image_id": number, "category_id": label + 1, "segmentation": [polygon]}
+            )
+    categories = [{"id": label + 1, "name": name} for label, name in enumerate(names)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _label_file(picture: Path) -> Path:
+    """Return where the labels of `picture` are: the last folder called images becomes labels."""
+    parts = list(picture.with_suffix(".txt").parts)
+    places = [place for place, part in enumerate(parts) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+    return Path(*parts)
+
+
+def _polygons(path: Path, names: list[str], size: Size) -> list[tuple[int, list[float]]]:
+    """Return the label and the polygon in pixels of each line."""
+    if not path.is_file():
+        return []
+    polygons = []
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            values = [float(word) for word in line.split()]
+        except ValueError:
+            raise DatasetError(f"{path}, line {number}: not numbers: {line[:60]!r}") from None
+        if values:
+            flaw = _flaw(values, len(names))
+            if flaw:
+                raise DatasetError(f"{path}, line {number}: {flaw}")
+            scale = (size[1], size[0]) * (len(values) // 2)
+            polygons.append((int(values[0]), [value * side for value, side in zip(values[1:], scale, strict=True)]))
+    return polygons
+
+
+def _flaw(values: list[float], classes: int) -> str | None:
+    if values[0] not in range(classes):
+        return f"class {values[0]:g} is not one of the {classes} that the YAML file names"
+    if len(values) == 5:
+        return "a box, not a polygon. Only outlines can be learnt from"
+    if len(values) < 7 or len(values) % 2 == 0:
+        return f"a polygon needs three or more x, y pairs, got {len(values) - 1} numbers"
+    if not all(-_TOLERANCE <= value <= 1 + _TOLERANCE for value in values[1:]):
+        return "coordinates must be shares of the picture's width and height, in [0, 1]"
+    return None

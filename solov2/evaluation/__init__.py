@@ -1,0 +1,1 @@
+"""COCO's figures for predictions, computed by pycocotools."""

@@ -1,0 +1,1 @@
+"""The network: backbone, pyramid, head, and the model that joins them."""

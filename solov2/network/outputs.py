@@ -1,0 +1,29 @@
+"""What the network says about a batch of images."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOutputs:
+    """What the network says about B images, before any decision.
+
+    Attributes:
+        category_logits: per level (B, C, S, S).
+        kernels: per level (B, D, S, S); each cell's D numbers are a 1x1 convolution over the mask features.
+        mask_features: (B, E, h, w) at stride 4, E = D.
+    """
+
+    category_logits: list[Tensor]
+    kernels: list[Tensor]
+    mask_features: Tensor
+
+    def of_image(self, index: int) -> "HeadOutputs":
+        """Return the outputs of one image of the batch, still with a batch axis of length 1."""
+        one = slice(index, index + 1)
+        return HeadOutputs(
+            [level[one] for level in self.category_logits],
+            [level[one] for level in self.kernels],
+            self.mask_features[one],
+        )

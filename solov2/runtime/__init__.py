@@ -1,0 +1,1 @@
+"""How a network is executed: devices, precisions, engines."""

@@ -1,0 +1,1 @@
+"""Training: augmentation, targets, losses, the loop, the report."""

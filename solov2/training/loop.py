@@ -1,0 +1,191 @@
+"""A training under way: its weights, its optimizer, one step of it, and how it is saved and resumed."""
+
+import json
+import math
+import os
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from solov2.decoding.geometry import normalisation
+from solov2.errors import CheckpointError, SOLOv2Error
+from solov2.network.model import SOLOv2
+from solov2.training.batches import Batch
+from solov2.training.distributed import ALONE, Processes
+from solov2.training.losses import Losses, count_positives, losses
+from solov2.training.train_config import TrainConfig
+
+
+@dataclass
+class Run:
+    """A training under way: what `last.pt` holds, and how it is executed.
+
+    Attributes:
+        config, model, averaged, optimizer, scaler, step, best_ap, trained_seconds: are saved and resumed.
+        network: runs `model` forward; with several processes it adds up their gradients too.
+        processes: those that train together.
+    """
+
+    config: TrainConfig
+    model: SOLOv2
+    network: nn.Module
+    averaged: SOLOv2
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    best_ap: float = -1.0
+    trained_seconds: float = 0.0
+    processes: Processes = ALONE
+
+
+def learning_rate(config: TrainConfig, step: int, steps_in_epoch: int) -> float:
+    """Return the learning rate of `step` relative to the full one: warm-up from a third, then drops or a cosine."""
+    warmup = min(1.0, (1 + 2 * step / max(config.warmup_steps, 1)) / 3)
+    if config.drops is not None:
+        return warmup * float(0.1 ** sum(step >= drop * steps_in_epoch for drop in config.drops))
+    progress = min(step / (config.epochs * steps_in_epoch), 1.0)
+    return warmup * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def make_optimizer(model: SOLOv2, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimizer; each group knows its full rate as "full_lr"."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decays = config.optimizer == "sgd" or parameter.ndim > 1
+            groups.setdefault((name.startswith("backbone."), decays), []).append(parameter)
+    described: list[dict[str, Any]] = [
+        {
+            "params": parameters,
+            "full_lr": config.learning_rate * (config.backbone_rate if in_backbone else 1.0),
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (in_backbone, decays), parameters in groups.items()
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(described, lr=config.learning_rate, momentum=0.9)
+    return torch.optim.AdamW(described, lr=config.learning_rate)
+
+
+def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tuple[Losses, float]:
+    """Take one step; return the losses of the whole batch and the gradient's norm before clipping.
+
+    With N processes `batch` is this one's part. The losses are divided by the positive cells of all parts, and their
+    gradients summed: the step is the same as that of one process with the whole batch, as long as all pictures have
+    the same size. (Where they differ, each process pads its part to its own largest picture. The reference divides by
+    each process's own positive cells, so that its steps depend on N.)
+
+    Raises:
+        SOLOv2Error: the loss or its gradient is no longer a number; the weights are as before the step.
+    """
+    device = run.model.device
+    for group in run.optimizer.param_groups:
+        group["lr"] = group["full_lr"] * rate
+    pixels = batch.pixels.to(device, non_blocking=True).float()
+    mean, std = normalisation(device)
+    images = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext():
+        outputs = run.network(images)
+    targets = [target.to(device) for target in batch.targets]
+    positives = run.processes.total(count_positives(targets, len(run.model.class_names)))
+    part = losses(outputs, targets, positives)
+    run.optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(run.scaler.scale(part.total * run.processes.count))  # gradients are averaged over processes
+    run.scaler.unscale_(run.optimizer)
+    norm = float(nn.utils.clip_grad_norm_(run.model.parameters(), run.config.clip_norm))
+    whole = Losses(run.processes.total(part.mask.detach()), run.processes.total(part.category.detach()))
+    is_left_out = run.scaler.is_enabled()  # by the scaler, which expects gradients that overflow in float16
+    if not math.isfinite(whole.total) or not (math.isfinite(norm) or is_left_out):
+        raise SOLOv2Error(
+            f"the loss stopped being a number at step {run.step}. Begin again with a lower --learning-rate and another "
+            "--out, or go on with --dtype float32"
+        )
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    run.step += 1
+    update_average(run)
+    return whole, norm
+
+
+@torch.no_grad()
+def update_average(run: Run) -> None:
+    """Move the averaged weights towards the trained ones; young averages move faster."""
+    decay = min(run.config.ema_decay, (1 + run.step) / (10 + run.step))
+    for averaged, trained in zip(run.averaged.parameters(), run.model.parameters(), strict=True):
+        averaged.lerp_(trained, 1 - decay)
+
+
+def prepare_run(
+    config: TrainConfig, model: SOLOv2, device: torch.device, dtype: torch.dtype, processes: Processes = ALONE
+) -> Run:
+    """Return a run at step 0 that trains `model` from the weights that it has."""
+    model = model.to(device).to(memory_format=torch.channels_last).train()
+    model.backbone.freeze()
+    averaged = deepcopy(model).eval().requires_grad_(False)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    optimizer = make_optimizer(model, config)
+    return Run(config, model, processes.connect(model), averaged, optimizer, scaler, processes=processes)
+
+
+def save_run(run: Run, path: Path) -> None:
+    """Write everything needed to go on, beside `path` first, so that a cut leaves the older file whole.
+
+    Raises:
+        SOLOv2Error: the file cannot be written.
+    """
+    state = {
+        "config": asdict(run.config),
+        "class_names": list(run.model.class_names),
+        "model": run.model.state_dict(),
+        "averaged": run.averaged.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "step": run.step,
+        "best_ap": run.best_ap,
+        "trained_seconds": run.trained_seconds,
+    }
+    partial = path.with_suffix(".partial")
+    try:
+        torch.save(state, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk by the latter
+        partial.unlink(missing_ok=True)
+        raise SOLOv2Error(f"could not write {path}: {str(error).splitlines()[0]}") from error
+
+
+def resume_run(run: Run, path: Path) -> None:
+    """Bring a fresh `run` to where `path` was saved.
+
+    Raises:
+        CheckpointError: the file cannot be read, or belongs to a run with other settings or classes.
+    """
+    try:
+        # not onto the device: AdamW's counters would stay there, and each be waited for at every step
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        saved = _plain(state["config"])
+    except Exception as error:
+        raise CheckpointError(f"{path} is damaged, or no saved run. Delete it to start afresh") from error
+    wanted = _plain(asdict(run.config))
+    # Settings that are younger than the file had their defaults' effect.
+    saved = _plain(asdict(TrainConfig(variant=run.config.variant, epochs=run.config.epochs))) | saved
+    different = [f"{key} {saved[key]} there, {wanted[key]} here" for key in wanted if saved[key] != wanted[key]]
+    if tuple(state["class_names"]) != run.model.class_names:
+        different.append(f"classes {state['class_names']} there, {list(run.model.class_names)} here")
+    if different:
+        raise CheckpointError(f"{path} is of another run: {'; '.join(different)}. Choose another --out")
+    run.model.load_state_dict(state["model"])
+    run.averaged.load_state_dict(state["averaged"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    if state["scaler"] and run.scaler.is_enabled():  # neither is there but with float16
+        run.scaler.load_state_dict(state["scaler"])
+    run.step, run.best_ap, run.trained_seconds = state["step"], state["best_ap"], state["trained_seconds"]
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(config))
+    return plain

@@ -1,0 +1,133 @@
+"""From the command line's options to a run: the data, the numbers, the weights to start from."""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from solov2.checkpoints.published import weights_path
+from solov2.data.coco_dataset import CocoDataset
+from solov2.data.data_folder import read_data_folder
+from solov2.errors import SOLOv2Error
+from solov2.files import writing
+from solov2.network.model import SOLOv2
+from solov2.training.distributed import Processes
+from solov2.training.initialise import load_backbone, load_initial_weights
+from solov2.training.loop import Run, prepare_run, resume_run
+from solov2.training.train_config import TrainConfig, find_preset, fine_tuning, preset_of
+from solov2.variants import VARIANTS, find_variant
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a run learns from, and what it is measured on (None: nothing is measured)."""
+
+    train: CocoDataset
+    validation: CocoDataset | None
+
+
+def open_data(options: argparse.Namespace, processes: Processes) -> Data:
+    """Return the data that the options name; that of a folder is written as COCO's JSON beside the run first.
+
+    Raises:
+        SOLOv2Error: the options name none, or both kinds.
+        DatasetError: it cannot be used.
+    """
+    if bool(options.data) == bool(options.images) or bool(options.images) != bool(options.annotations):
+        raise SOLOv2Error("name the pictures by --data FOLDER, or by --images DIR and --annotations JSON")
+    if options.data and (options.val_images or options.val_annotations):
+        raise SOLOv2Error("--data finds its validation pictures itself: leave out --val-images and --val-annotations")
+    if options.val_images and not options.val_annotations:
+        raise SOLOv2Error("--val-images needs --val-annotations JSON")
+    images, annotations = options.images, options.annotations
+    val_images, val_annotations = options.val_images or images, options.val_annotations
+    if options.data:
+        images = val_images = options.data
+        annotations, val_annotations = options.out / "train.json", options.out / "val.json"
+        if processes.is_first:
+            _convert(options.data, annotations, val_annotations)
+        processes.wait()
+    train = CocoDataset(images, annotations, options.classes.split(",") if options.classes else None)
+    if len(train) < processes.count:
+        raise SOLOv2Error(f"{processes.count} processes need as many pictures at least, got {len(train)}")
+    validation = CocoDataset(val_images, val_annotations, train.class_names) if val_annotations else None
+    return Data(train, validation)
+
+
+def _convert(folder: Path, train: Path, validation: Path) -> None:
+    if train.resolve().is_relative_to(folder.resolve()):
+        raise SOLOv2Error(f"--out must not lie in {folder}, where its files would be taken for labels")
+    read = read_data_folder(folder)
+    print(f"{folder}: {read}", file=sys.stderr)
+    _make_folder(train.parent)
+    for path, content in ((train, read.train), (validation, read.validation)):
+        with writing(path):
+            path.write_text(json.dumps(content))
+
+
+def choose_config(options: argparse.Namespace, pictures: int, processes: Processes) -> TrainConfig:
+    """Return the preset's numbers, those of a fine-tuning with `--data`, changed as the options say.
+
+    Raises:
+        UnknownNameError: there is no such preset or variant.
+        SOLOv2Error: a number is out of its range, or the batch cannot be divided among the processes.
+    """
+    variant = find_variant(options.variant).name if options.variant else None
+    config = find_preset(options.preset or preset_of(variant or "nano"))
+    config = replace(config, variant=variant or config.variant)
+    settable = {name: getattr(options, name) for name in ("epochs", "batch_size", "learning_rate", "seed")}
+    given = {name: value for name, value in settable.items() if value is not None}
+    try:
+        config = fine_tuning(config, pictures, **given) if options.data else replace(config, **given)
+    except ValueError as error:
+        raise SOLOv2Error(str(error)) from error
+    if config.batch_size % processes.count:
+        raise SOLOv2Error(f"--batch-size must be a multiple of {processes.count} processes, got {config.batch_size}")
+    return config
+
+
+def start_run(
+    options: argparse.Namespace,
+    config: TrainConfig,
+    data: Data,
+    device: torch.device,
+    dtype: torch.dtype,
+    processes: Processes,
+) -> Run:
+    """Return the run that is in the options' folder, or else a fresh one from the weights that they name."""
+    torch.manual_seed(config.seed)
+    model = SOLOv2(VARIANTS[config.variant], data.train.class_names)
+    model.mask_head.initialise()
+    _make_folder(options.out)
+    last = options.out / "last.pt"
+    if not last.exists():
+        _load_weights(options, model)
+    run = prepare_run(config, model, device, dtype, processes)
+    if last.exists():
+        resume_run(run, last)
+        if processes.is_first:
+            print(f"continuing {options.out} at step {run.step}", file=sys.stderr)
+    return run
+
+
+def _make_folder(path: Path) -> None:
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def _load_weights(options: argparse.Namespace, model: SOLOv2) -> None:
+    if options.init and options.backbone:
+        raise SOLOv2Error("--init and --backbone both say where to start from: give one of them")
+    if options.init or (options.data and not options.backbone):
+        name = options.init or model.variant.name
+        if name in VARIANTS and VARIANTS[name].weights_file is None:
+            raise SOLOv2Error(
+                f"no weights were published for {name} to start from: name some by --init FILE, or by --backbone FILE "
+                "those of a backbone"
+            )
+        load_initial_weights(model, weights_path(name) if name in VARIANTS else Path(name))
+    else:
+        load_backbone(model, options.backbone)

@@ -1,0 +1,145 @@
+import asyncio
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from app.sinks import jpeg_sink
+from app.sinks.jpeg_sink import Jpeg, JpegSink, LatestJpeg, multipart
+from app.stream.frames import ControlPanel, Result
+from tests.fake_instances import result_of
+from tests.fake_media import grey
+
+
+def jpeg(number: int) -> Jpeg:
+    return Jpeg(bytes([number]), float(number), 0.0)
+
+
+def sink_on(board: LatestJpeg, redrawn: list[Result]) -> JpegSink:
+    def redraw(result: Result) -> np.ndarray:
+        redrawn.append(result)
+        return grey(99)
+
+    return JpegSink(board, ControlPanel(), redraw)
+
+
+def test_nobody_looking_means_nothing_is_drawn_or_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jpeg_sink, "encode_jpeg", lambda picture: pytest.fail("encoded for nobody"))
+    board, redrawn = LatestJpeg(), []
+    sink = sink_on(board, redrawn)
+    assert not sink.needs_picture
+    sink.write(result_of(grey(1)), None)
+    sink.idle()
+    sink.close()
+    assert (board.newest, redrawn) == (None, [])
+
+
+def test_one_picture_is_encoded_once_for_all_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[bytes] = []
+    encode = jpeg_sink.encode_jpeg
+
+    def count(picture: np.ndarray) -> bytes:
+        encoded.append(encode(picture))
+        return encoded[-1]
+
+    monkeypatch.setattr(jpeg_sink, "encode_jpeg", count)
+
+    async def look() -> None:
+        board = LatestJpeg()
+        sink = sink_on(board, [])
+        with board.viewer() as one, board.viewer() as other:
+            assert sink.needs_picture
+            result = result_of(grey(7), pts=15)
+            await asyncio.to_thread(sink.write, result, grey(200))
+            first, second = await one.next(), await other.next()
+            assert first is second
+            assert first.pts_seconds == 0.5
+            shown = cv2.imdecode(np.frombuffer(first.data, np.uint8), cv2.IMREAD_COLOR)
+            assert np.all(abs(shown.astype(int) - 200) <= 2)
+        assert len(encoded) == 1
+        assert not sink.needs_picture
+
+    asyncio.run(look())
+
+
+def test_a_slow_viewer_gets_the_newest_and_misses_the_others() -> None:
+    async def look() -> list[float]:
+        board = LatestJpeg()
+        seen = []
+        with board.viewer() as viewer:
+            for number in range(5):
+                board.post(jpeg(number))
+            seen.append((await viewer.next()).pts_seconds)
+            waiting = asyncio.create_task(viewer.next())
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            await asyncio.to_thread(board.post, jpeg(9))
+            seen.append((await waiting).pts_seconds)
+        return seen
+
+    assert asyncio.run(look()) == [4.0, 9.0]
+
+
+def test_posting_takes_no_time_however_many_viewers_sleep() -> None:
+    async def look() -> float:
+        board = LatestJpeg()
+        viewers = [board.viewer() for _ in range(100)]
+        for viewer in viewers:
+            viewer.__enter__()
+        started = time.perf_counter()
+        for number in range(10):
+            board.post(jpeg(number))
+        took = time.perf_counter() - started
+        for viewer in viewers:
+            viewer.__exit__(None, None, None)
+        assert board.viewer_count == 0
+        return took
+
+    assert asyncio.run(look()) < 2
+
+
+def test_a_change_of_controls_shows_on_the_last_picture() -> None:
+    async def look() -> None:
+        board, redrawn = LatestJpeg(), []
+        panel = ControlPanel()
+        sink = JpegSink(board, panel, lambda result: redrawn.append(result) or grey(99))
+        with board.viewer():
+            sink.write(result_of(grey(1)), grey(1))
+            sink.idle()
+            assert redrawn == []
+            panel.update(opacity=0.9)
+            sink.idle()
+            sink.idle()
+            assert len(redrawn) == 1
+
+    asyncio.run(look())
+
+
+def test_who_begins_to_look_while_nothing_moves_sees_the_last_picture() -> None:
+    async def look() -> None:
+        board, redrawn = LatestJpeg(), []
+        sink = sink_on(board, redrawn)
+        sink.write(result_of(grey(1)), None)
+        with board.viewer() as viewer:
+            sink.idle()
+            assert (await viewer.next()).data
+        assert len(redrawn) == 1
+
+    asyncio.run(look())
+
+
+def test_the_multipart_answer_carries_each_jpeg_whole() -> None:
+    async def look() -> bytes:
+        board = LatestJpeg()
+        board.post(Jpeg(b"abc", 0.0, 0.0))
+        parts = multipart(board)
+        answer = await anext(parts) + await anext(parts)
+        assert board.viewer_count == 1
+        await parts.aclose()
+        assert board.viewer_count == 0
+        return answer
+
+    assert asyncio.run(look()) == (
+        b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 3\r\n\r\nabc\r\n--frame\r\n"
+    )
