@@ -9,7 +9,7 @@ from app.annotation.jsonl_lines import as_recorded, read_instances
 from app.processors.tracker import Tracker, observations
 from app.stream.channel import Channel
 from app.stream.frames import Frame, Result
-from app.stream.pipeline import Segmenter, start
+from app.stream.pipeline import Segmenter, propagate_outcome, start
 from app.stream_errors import AppError
 from solov2 import Instances
 from solov2.decoding.geometry import Size
