@@ -14,8 +14,8 @@ import cv2
 import gradio.networking
 import pytest
 
-from app import engine as engine_module
 from app.page import build
+from app.page import stream_runner as engine_module
 from app.page.model_cache import Models
 from app.page.server_options import build_parser
 from app.page.site import Site

@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from solov2 import train_config, training_setup
 from solov2.checkpoints.checkpoint import read_checkpoint, save_checkpoint
 from solov2.data.coco_dataset import CocoDataset
 from solov2.evaluate import main as evaluate
 from solov2.load import load_model
 from solov2.network.model import SOLOv2
 from solov2.train import main
+from solov2.training import setup, train_config
 from solov2.training.previews import PICTURES, write_previews
 from solov2.variants import VARIANTS
 from tests.fake_dataset import write_coco
@@ -60,7 +60,7 @@ def test_a_folder_is_learnt_from_the_embedded_weights_to_the_command_that_runs_i
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training_setup, "weights_path", {"nano": weights}.__getitem__)
+    monkeypatch.setattr(setup, "weights_path", {"nano": weights}.__getitem__)
     out = tmp_path / "my run"
     given = ("--data", folder, "--out", out, "--batch-size", 2, "--learning-rate", 1e-6, "--workers", 0)
     assert run("--preset", "nano", *given, "--device", "cpu") == 0

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from app import engine as engine_module
+from app.page import stream_runner as engine_module
 from app.page.model_cache import Models
 from app.page.stream_runner import Choice, Engine
 from app.stream.frames import Frame

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app import renderer as renderer_module
+from app.drawing import renderer as renderer_module
 from app.drawing.lettering import Lettering
 from app.drawing.palette import instance_colour
 from app.drawing.readout import readout_rectangle

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from solov2 import VARIANTS, SOLOv2, load_model, training_run
+from solov2 import VARIANTS, SOLOv2, load_model
 from solov2.network.resnet import Backbone
 from solov2.train import main
+from solov2.training import loop
 from solov2.training.loop import Run, learning_rate, make_optimizer, prepare_run, training_step, update_average
 from solov2.training.train_config import PRESETS, TrainConfig
 from tests.fake_dataset import write_coco
@@ -206,7 +207,7 @@ def test_a_gradient_that_is_not_a_number_leaves_the_weights_as_they_were(
         models.append([parameter.detach().clone() for parameter in parameters])
         return torch.tensor(float("nan") if len(models) == 3 else 1.0)
 
-    monkeypatch.setattr(training_run.nn.utils, "clip_grad_norm_", clip)
+    monkeypatch.setattr(loop.nn.utils, "clip_grad_norm_", clip)
     assert train("--epochs", 1, "--batch-size", 1) == 2
     assert "stopped being a number at step 2." in capsys.readouterr().err
     assert len(models) == 3
