@@ -3,7 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check format setup bench clean
+.PHONY: run test fuzz check format setup bench clean
+
+SECONDS ?= 60
 
 run: setup  ## segment the built-in clip, in a window where there is one, and into output/demo.mp4
 	@mkdir -p output
@@ -17,6 +19,9 @@ run: setup  ## segment the built-in clip, in a window where there is one, and in
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
+
+fuzz: setup  ## look for inputs that a reader fails on: make fuzz SECONDS=60 (for each reader)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 check: setup  ## lint, formatting, types
 	$(BIN)/ruff check

@@ -14,6 +14,8 @@ exits with code 2; every other exception is a bug and keeps its traceback.
 import difflib
 from collections.abc import Iterable, Sequence
 
+_MAX_NAME_LENGTH = 200  # of a wrong name in a message
+
 
 class SOLOv2Error(Exception):
     """Something the user can put right; the message is one line."""
@@ -24,7 +26,7 @@ class UnknownNameError(SOLOv2Error, ValueError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Say which `kind` of name was wrong, the closest known one, and all of them."""
-        names = list(known)
+        names, name = list(known), name[:_MAX_NAME_LENGTH]
         close = min(difflib.get_close_matches(name, names), key=lambda known: abs(len(known) - len(name)), default=None)
         hint = f" Did you mean {close!r}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")

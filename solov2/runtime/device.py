@@ -28,7 +28,7 @@ def find_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    parts = re.fullmatch(r"cpu|cuda(?::(?P<number>[0-9]+))?", name)
+    parts = re.fullmatch(r"cpu|cuda(?::(?P<number>[0-9]{1,9}))?", name)
     if not parts:
         raise UnknownNameError("device", name, ("auto", "cpu", "cuda", "cuda:N"))
     if name != "cpu" and int(parts["number"] or 0) >= torch.cuda.device_count():
