@@ -1,6 +1,7 @@
 """Reading COCO-format data."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,21 @@ def test_every_form_of_segmentation_gives_its_mask(segmentation: Any, expected: 
 
 @pytest.mark.parametrize(
     "segmentation",
-    [None, 5, "text", [], {"size": [20, 30]}, {"size": [20, 30], "counts": [5000]}, {"size": [2, 2], "counts": "zz"}],
+    [
+        *(
+            None,
+            5,
+            "text",
+            [],
+            {"size": [20, 30]},
+            {"size": [20, 30], "counts": [5000]},
+            {"size": [2, 2], "counts": "zz"},
+        ),
+        *([value] for value in (None, 5, "text", [], {}, SQUARE[:-1], [0, 0, 5, 5], ["1"] * 6, [None] * 6, [[1]] * 6)),
+        *([[0, 0, 5, 0, value, 5]] for value in (math.nan, math.inf, -math.inf, 1e300, 10**400, 1e9, -1e9)),
+        [[0, 0, 100, 100] * 30000],  # 150 bytes of memory a pixel of this outline
+        [SQUARE, None],
+    ],
 )
 def test_what_is_no_segmentation_is_refused(segmentation: Any) -> None:
     with pytest.raises(DatasetError, match=r"^not a COCO segmentation: "):

@@ -278,10 +278,10 @@ SQUARE = '"image_id": 1, "category_id": 3'
         (f'[{{{SQUARE}, "score": "high", "bbox": [0, 0, 1, 1]}}]', "must have a number as its score, got 'high'"),
         (f'[{{{SQUARE}, "score": NaN, "bbox": [0, 0, 1, 1]}}]', "must have a number as its score, got nan"),
         (f'[{{{SQUARE}, "score": 1, "bbox": [0, 0, 1]}}]', r"must have \[left, top, width, height\] as its bbox"),
-        (f'[{{{SQUARE}, "score": 1, "segmentation": "x"}}]', "must have polygons or a run-length code, got x"),
+        (f'[{{{SQUARE}, "score": 1, "segmentation": "x"}}]', "has neither polygons nor a run-length code, but 'x'"),
         (
             f'[{{{SQUARE}, "score": 1, "segmentation": {{"size": [9, 8], "counts": "T3"}}}}]',
-            r"has a mask of \(9, 8\) rows and columns, but its picture has \(96, 128\)",
+            "has a broken mask: a run-length code must be of 96 rows and 128 columns, got 9 and 8",
         ),
     ],
 )

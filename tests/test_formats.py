@@ -22,7 +22,7 @@ from app.formats import main
 from app.stream_errors import AppError, SinkError, SourceError
 from solov2.data.data_folder import READERS
 from tests.fake_media import grey, write_picture, write_video
-from tests.fake_recording import CLASSES, HW, box, line, masks, record, recording, write_recording
+from tests.fake_recording import CLASSES, HW, box, header, line, masks, record, recording, write_recording
 
 Masks = dict[int, list[np.ndarray]]
 SUFFIX = "jpg"
@@ -286,6 +286,20 @@ def test_pictures_keep_their_own_names_folders_and_sizes(tmp_path: Path) -> None
         (lambda values: values.update(file_name="../../x.jpg"), "leads out of its folder"),
         (lambda values: values.update(file_name="/etc/x.jpg"), "leads out of its folder"),
         (lambda values: values.update(instances=None), "line 2"),
+        (lambda values: values.clear(), "line 2 is not what .*: lacks 'frame'"),
+        (lambda values: values.update(frame=-1), "line 2 .*: frame: "),
+        (lambda values: values.update(seconds=float("nan")), "line 2 .*: "),
+        (lambda values: values.update(width=91), "must be of 60 rows and 91 columns, got 60 and 90"),
+        (lambda values: values.update(width=1 << 40), "line 2 .*: width: "),
+        (lambda values: values.update(file_name="a\0b.jpg"), "leads out of its folder, or is no name"),
+        (lambda values: values["instances"][0].update(bbox=[1, 2, 3]), "instances.0.bbox: "),
+        (lambda values: values["instances"][0].update(bbox=[1, 2, 3, "4"]), "instances.0.bbox.3"),
+        (lambda values: values["instances"][0].update(area=-4), "instances.0.area: "),
+        (lambda values: values["instances"][0].update(track_id="7"), "instances.0.track_id: "),
+        (lambda values: values["instances"][0].update(segmentation=None), "instances.0.segmentation: "),
+        (lambda values: values["instances"][0]["segmentation"].update(counts="0"), "instances.0.segmentation: "),
+        (lambda values: values["instances"][0]["segmentation"].update(size=[0, 90]), "instances.0.segmentation: "),
+        (lambda values: values["instances"][0]["segmentation"].update(counts=[5400]), "no pixel, but an area of"),
     ],
 )
 def test_a_broken_line_is_named(change: Callable[[dict[str, Any]], object], message: str, tmp_path: Path) -> None:
@@ -297,12 +311,22 @@ def test_a_broken_line_is_named(change: Callable[[dict[str, Any]], object], mess
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{}\n", "[1]\n", "nonsense\n", "\x00", '{"format":"solov2-live/1"}\n'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}\n", "[1]\n", "nonsense\n", "\x00", '{"format":"solov2-live/1"}\n', "[" * 100_000, '{"a":"\\ud800"}'],
+)
 def test_a_file_of_another_kind_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(SourceError, match="line 1 is not what solov2-live/1 asks for") as caught:
         InstancesFile(tmp_path / "a.jsonl")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("time_base", ["1/0", "0/1", "1e999999999", "1/9e99", "-1/25", "1", "x", 25])
+def test_a_time_base_that_is_no_fraction_is_refused_in_no_time(tmp_path: Path, time_base: object) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(header() | {"time_base": time_base}) + "\n")
+    with pytest.raises(SourceError, match=r"line 1 is not what .*: time_base: "):
+        InstancesFile(tmp_path / "a.jsonl")
 
 
 def test_a_line_that_was_cut_off_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import torch
 
 from app.annotation.jsonl_lines import Line
-from app.annotation.jsonl_reader import FORMAT
+from app.annotation.jsonl_reader import InstancesFile
+from app.annotation.jsonl_schema import FORMAT, FrameLine, HeaderLine, parse_line
 from app.sinks.writable import writing
 from app.sources.selection import Selection
 from app.stream.frames import Controls
@@ -126,7 +127,7 @@ class Recording:
             return None
         with self.path.open("rb") as file:
             line = file.readline()
-        return _parsed(line) if line.endswith(b"\n") else None
+        return _parsed_header(line)
 
     def check(self, expected: Mapping[str, Any]) -> None:
         """Look whether the file that may be there was made from the same input in the same way.
@@ -143,11 +144,13 @@ class Recording:
                 raise SinkError(_difference(self.path, name, header.get(name), value))
 
     def lines(self) -> Iterator[Line]:
-        """Yield the lines after the header."""
+        """Yield the lines after the header.
+
+        Raises:
+            SourceError: a line was changed since it was written.
+        """
         if self.path.exists():
-            with self.path.open(encoding="utf-8") as file:
-                next(file, None)
-                yield from map(json.loads, file)
+            yield from InstancesFile(self.path).lines()
 
     def rewind(self, batch: int) -> "Progress":
         """Cut an unfinished file behind its last whole batch and return how far it came; a finished one stays.
@@ -164,11 +167,11 @@ class Recording:
             end = len(file.readline())
             kept_end, reached = end, progress
             for line in file:
-                record = _parsed(line) if line.endswith(b"\n") else None
+                record = _parsed_frame(line)
                 if record is None:
                     break
                 end += len(line)
-                reached = Progress(reached.frames + 1, reached.instances + len(record["instances"]), record["frame"])
+                reached = Progress(reached.frames + 1, reached.instances + len(record.instances), record.frame)
                 if reached.frames % multiple == 0:
                     kept_end, progress = end, reached
         if not self.is_whole():
@@ -193,12 +196,18 @@ class Progress:
     last_index: int = -1
 
 
-def _parsed(line: bytes) -> Line | None:
+def _parsed_header(line: bytes) -> Line | None:
     try:
-        value = json.loads(line)
+        return parse_line(HeaderLine, line).model_dump(exclude_unset=True) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+
+
+def _parsed_frame(line: bytes) -> FrameLine | None:
+    try:
+        return parse_line(FrameLine, line) if line.endswith(b"\n") else None
     except ValueError:  # a crash of the whole machine may leave anything
         return None
-    return value if isinstance(value, dict) else None
 
 
 _ADVICE = "use the same options, name another --out, or delete that folder"

@@ -1,22 +1,18 @@
 """What `instances.jsonl` holds: a header, then a line for each frame. Read line by line, never as a whole."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from app.annotation.jsonl_schema import FORMAT, AnyLine, FrameLine, HeaderLine, InstanceLine, parse_line
 from app.stream_errors import SourceError
 from solov2.instances import MaskCrop
-
-FORMAT = "solov2-live/1"
-
-Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,29 +109,42 @@ class InstancesFile:
         """
         self.path = path
         with self._open() as file:
-            self.header = self._parsed(1, file.readline(), _header)
+            self._header_line = self._parsed(1, HeaderLine, file.readline())
+        first = self._header_line
+        rate = None if first.frame_rate is None else float(first.frame_rate)
+        self.header = Header(
+            first.source, first.width, first.height, tuple(first.classes), rate, first.seconds_per_tick()
+        )
 
     def __iter__(self) -> Iterator[FrameRecord]:
         """Yield the frames in order; raise SourceError where a line is not a frame's."""
-        with self._open() as file:
-            file.readline()
-            for number, line in enumerate(file, start=2):
-                yield self._parsed(number, line, self._frame)
+        return map(self._frame, self._lines())
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines after the header as they are in the file, checked; raise SourceError where one is wrong."""
+        for line in self._lines():
+            yield line.model_dump(exclude_unset=True)
 
     def offsets(self) -> Iterator[tuple[int, FrameRecord]]:
         """Yield the frames, each with the place of its line in the file, at which `frames_at` finds it again."""
         with self._open() as file:
             offset, number = len(file.readline()), 2
-            while line := file.readline():
-                yield offset, self._parsed(number, line, self._frame)
-                offset, number = offset + len(line), number + 1
+            while text := file.readline():
+                yield offset, self._frame(self._parsed(number, FrameLine, text))
+                offset, number = offset + len(text), number + 1
 
     def frames_at(self, offsets: Iterable[int]) -> Iterator[FrameRecord]:
         """Yield the frames whose lines begin at `offsets`."""
         with self._open() as file:
             for offset in offsets:
                 file.seek(offset)
-                yield self._frame(json.loads(file.readline()))
+                yield self._frame(FrameLine.model_validate_json(file.readline()))
+
+    def _lines(self) -> Iterator[FrameLine]:
+        with self._open() as file:
+            file.readline()
+            for number, text in enumerate(file, start=2):
+                yield self._parsed(number, FrameLine, text)
 
     def _open(self) -> BinaryIO:
         try:
@@ -143,47 +152,34 @@ class InstancesFile:
         except OSError as error:
             raise SourceError(f"could not read {self.path}: {error.strerror}") from error
 
-    def _parsed(self, number: int, line: bytes, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parsed:
+    def _parsed(self, number: int, kind: type[AnyLine], text: bytes) -> AnyLine:
         try:
-            value = json.loads(line)
-            if not isinstance(value, dict):
-                raise ValueError("not an object")
-            return parse(value)
-        except (ValueError, KeyError, TypeError, IndexError, ZeroDivisionError) as error:
-            flaw = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise SourceError(f"{self.path}, line {number} is not what {FORMAT} asks for: {flaw}") from error
+            line = parse_line(kind, text)
+            if isinstance(line, FrameLine):
+                line.check_instances(self._header_line)
+        except ValueError as error:
+            raise SourceError(f"{self.path}, line {number} is not what {FORMAT} asks for: {error}") from error
+        return line
 
-    def _frame(self, line: Mapping[str, Any]) -> FrameRecord:
+    def _frame(self, line: FrameLine) -> FrameRecord:
         return FrameRecord(
-            int(line["frame"]),
-            int(line["pts"]),
-            float(line["seconds"]),
-            int(line.get("width", self.header.width)),
-            int(line.get("height", self.header.height)),
-            _checked_name(line["file_name"]) if "file_name" in line else f"frame_{line['frame']:06d}.jpg",
-            tuple(self._instance(record) for record in line["instances"] if record["area"]),
+            line.frame,
+            line.pts,
+            float(line.seconds),
+            line.width or self.header.width,
+            line.height or self.header.height,
+            line.file_name or f"frame_{line.frame:06d}.jpg",
+            tuple(self._instance(record) for record in line.instances if record.area),
         )
 
-    def _instance(self, record: Mapping[str, Any]) -> InstanceRecord:
-        category_id, (left, top, width, height) = int(record["category_id"]), record["bbox"]
-        if not 1 <= category_id <= len(self.header.classes):
-            raise ValueError(f"category_id {category_id} is none of the header's {len(self.header.classes)} classes")
-        name, track_id = self.header.classes[category_id - 1], record.get("track_id")
-        box, code = (left, top, width, height), record["segmentation"]
-        return InstanceRecord(category_id, name, float(record["score"]), box, int(record["area"]), code, track_id)
-
-
-def _header(line: Mapping[str, Any]) -> Header:
-    if line.get("format") != FORMAT:
-        raise ValueError(f"its format is {line.get('format')!r}")
-    sizes = int(line["width"]), int(line["height"])
-    classes, time_base = tuple(map(str, line["classes"])), Fraction(line["time_base"])
-    return Header(str(line["source"]), *sizes, classes, line.get("frame_rate"), time_base)
-
-
-def _checked_name(name: str) -> str:
-    """Return a picture's name if what is called like it stays within a folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.name:
-        raise ValueError(f"file_name {name!r} leads out of its folder")
-    return str(path)
+    def _instance(self, record: InstanceLine) -> InstanceRecord:
+        left, top, width, height = record.bbox
+        return InstanceRecord(
+            record.category_id,
+            self.header.classes[record.category_id - 1],
+            float(record.score),
+            (left, top, width, height),
+            record.area,
+            record.segmentation,
+            record.track_id,
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.annotation.jsonl_lines import Line, as_recorded, line_of
-from app.annotation.jsonl_reader import FORMAT
+from app.annotation.jsonl_schema import FORMAT
 from app.sinks.writable import writing
 from app.stream.frames import Result
 from app.stream.pipeline import Picture

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from solov2.data.polygons import polygon_flaw
 from solov2.decoding.geometry import Image, Size
+from solov2.decoding.rle import check_rle
 from solov2.errors import DatasetError, UnknownNameError
 
 Content = dict[str, Any]  # of an annotation file
 UPRIGHT = "upright"  # key of an image entry
-_MIN_POLYGON_NUMBERS = 6  # pycocotools takes four numbers for a box
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +153,7 @@ def mask_of(segmentation: Any, size: Size) -> npt.NDArray[np.uint8]:
     Raises:
         DatasetError: it is none of these.
     """
-    code = mask_code(segmentation, size)
-    try:
-        return np.asarray(coco_mask.decode(code), np.uint8)
-    except (TypeError, ValueError) as error:
-        raise _not_a_segmentation(segmentation, error) from error
+    return np.asarray(coco_mask.decode(mask_code(segmentation, size)), np.uint8)
 
 
 def mask_code(segmentation: Any, size: Size) -> dict[str, Any]:
@@ -165,21 +162,28 @@ def mask_code(segmentation: Any, size: Size) -> dict[str, Any]:
     Raises:
         DatasetError: it is none of these.
     """
-    height, width = size
-    try:
-        if isinstance(segmentation, list):
-            code = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-        elif isinstance(segmentation["counts"], list):
-            code = coco_mask.frPyObjects(segmentation, height, width)
-        else:
-            code = segmentation
-        return dict(code)
-    except (TypeError, KeyError, IndexError, ValueError) as error:
-        raise _not_a_segmentation(segmentation, error) from error
+    flaw = segmentation_flaw(segmentation, size)
+    if flaw:
+        raise DatasetError(f"not a COCO segmentation: it {flaw}")
+    if isinstance(segmentation, dict):
+        return check_rle(segmentation, size)
+    return dict(coco_mask.merge(coco_mask.frPyObjects(segmentation, *size)))
 
 
-def _not_a_segmentation(segmentation: Any, error: Exception) -> DatasetError:
-    return DatasetError(f"not a COCO segmentation: {str(segmentation)[:60]} ({error})")
+def segmentation_flaw(segmentation: Any, size: Size) -> str | None:
+    """Return what is wrong with COCO's polygons or run-length code, as the end of a sentence; None if nothing is."""
+    if isinstance(segmentation, dict):
+        try:
+            check_rle(segmentation, size)
+        except ValueError as error:
+            return f"has a broken mask: {error}"
+        return None
+    if not segmentation:
+        return "has no mask, only a box"
+    if not isinstance(segmentation, list):
+        return f"has neither polygons nor a run-length code, but {ascii(segmentation)[:60]}"
+    flaws = (polygon_flaw(polygon, size) for polygon in segmentation)
+    return next((f"has {flaw}" for flaw in flaws if flaw), None)
 
 
 def read_json(path: Path) -> Any:
@@ -253,20 +257,6 @@ def _check_annotations(content: Content, path: Path) -> None:
         if annotation["category_id"] not in category_ids:
             raise DatasetError(f"{what} is of category {annotation['category_id']}, which is not listed")
         image = images[annotation["image_id"]]
-        flaw = _flaw(annotation["segmentation"], (image["height"], image["width"]))
+        flaw = segmentation_flaw(annotation["segmentation"], (image["height"], image["width"]))
         if flaw:
             raise DatasetError(f"{what}, on {image['file_name']}, {flaw}")
-
-
-def _flaw(segmentation: Any, size: Size) -> str | None:
-    """Return what is wrong with COCO's polygons or run-length code, as the end of a sentence."""
-    if isinstance(segmentation, dict):
-        if "counts" not in segmentation or tuple(segmentation.get("size", ())) != size:
-            return f"has a run-length code that is not of a picture of {size[1]}x{size[0]}"
-        return None
-    if not segmentation or not isinstance(segmentation, list):
-        return "has no mask, only a box"
-    for polygon in segmentation:
-        if not isinstance(polygon, list) or len(polygon) < _MIN_POLYGON_NUMBERS or len(polygon) % 2:
-            return f"has a polygon that is not three or more x, y pairs: {str(polygon)[:60]}"
-    return None

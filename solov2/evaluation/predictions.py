@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from solov2.data.coco_dataset import CocoDataset, mask_code, read_json
+from solov2.data.coco_dataset import CocoDataset, mask_code, read_json, segmentation_flaw
 from solov2.decoding.geometry import Size
 from solov2.errors import DatasetError
 
@@ -60,13 +60,10 @@ def _checked(result: Any, what: str, shape: str, sizes: dict[Any, Size]) -> dict
 
 
 def _code(segmentation: Any, size: Size, what: str) -> dict[str, Any]:
-    try:
-        code = mask_code(segmentation, size)
-        code_size = tuple(code["size"])
-    except (DatasetError, KeyError, TypeError) as error:
-        raise DatasetError(f"{what} must have polygons or a run-length code, got {str(segmentation)[:60]}") from error
-    if code_size != size:
-        raise DatasetError(f"{what} has a mask of {code_size} rows and columns, but its picture has {size}")
+    flaw = segmentation_flaw(segmentation, size)
+    if flaw:
+        raise DatasetError(f"{what} {flaw}")
+    code = mask_code(segmentation, size)
     counts = code["counts"]
     return {"size": list(size), "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
 
