@@ -1,74 +1,126 @@
-"""The values that travel between the parts of the model: what the network says, and what was found."""
+"""`Instances`: what was found in one picture."""
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from solov2.decoding.geometry import Axis, Geometry
+from solov2.masks.mask_crop import BoolArray, MaskCrop
+from solov2.masks.mask_form import ByteArray, CroppedMasks, DenseMasks, FloatArray, MaskForm, Rle, RleMasks
+from solov2.masks.rle import IntArray, Size
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-MAX_IDS = 255  # instances that one byte can tell apart, 0 being none
-
-
-@dataclass(frozen=True, slots=True)
-class MaskCrop:
-    """The part of one mask inside its bounding box.
-
-    Attributes:
-        top, left: of the box, picture pixels.
-        mask: (box height, box width) bool; empty where the instance has no pixel left in the picture.
-    """
-
-    top: int
-    left: int
-    mask: BoolArray
+    from solov2.decoding.geometry import Geometry
 
 
 class Instances:
     """What was found in one picture, best first; all arrays have the same length N.
 
-    Mask probabilities stay at stride 4 of the network's input, where they are 50 times smaller than the masks of an
-    HD picture; everything at the picture's size is computed when first asked for.
+    The masks stay in the form in which they were given, and everything else about them is computed when it is first
+    asked for, inside their bounding boxes. Any model can make them: see `from_probs`, `from_masks`, `from_crops` and
+    `from_rle`.
 
     Attributes:
-        mask_probs: (N, h, w) probabilities at stride 4, on the device that computed them.
+        form: the masks as they were given.
         scores: (N,) float32 in [0, 1].
         labels: (N,) int64, index into the model's `class_names`.
-        geometry: how stride 4 relates to the picture.
-        mask_threshold: a pixel belongs to a mask above it.
     """
 
-    def __init__(
-        self, mask_probs: Tensor, scores: FloatArray, labels: IntArray, geometry: Geometry, mask_threshold: float = 0.5
-    ) -> None:
+    def __init__(self, form: MaskForm, scores: npt.ArrayLike, labels: npt.ArrayLike) -> None:
         """Keep the parts.
+
+        Raises:
+            ValueError: the lengths differ.
+        """
+        self.form = form
+        self.scores: FloatArray = np.asarray(scores, np.float32)
+        self.labels: IntArray = np.asarray(labels, np.int64)
+        if not len(form) == len(self.scores) == len(self.labels):
+            raise ValueError(
+                f"lengths must agree, got {len(form)} masks, {len(self.scores)} scores, {len(self.labels)} labels"
+            )
+
+    @classmethod
+    def from_probs(
+        cls,
+        mask_probs: Tensor,
+        scores: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        geometry: Geometry,
+        mask_threshold: float = 0.5,
+    ) -> Instances:
+        """Return instances from mask probabilities at stride 4 of a network's input.
+
+        Args:
+            mask_probs: (N, h, w) in [0, 1], on any device.
+            scores: (N,) in [0, 1].
+            labels: (N,).
+            geometry: how the network's input was made from the picture.
+            mask_threshold: a pixel belongs to a mask above it.
 
         Raises:
             ValueError: the lengths differ, or the probabilities are not those of the geometry's padded input.
         """
-        if not len(mask_probs) == len(scores) == len(labels):
-            raise ValueError(
-                f"lengths must agree, got {len(mask_probs)} masks, {len(scores)} scores, {len(labels)} labels"
-            )
-        if mask_probs.shape[1:] != geometry.mask_hw:
-            raise ValueError(
-                f"mask_probs must be (N, {geometry.mask_hw[0]}, {geometry.mask_hw[1]}), got {tuple(mask_probs.shape)}"
-            )
-        self.mask_probs, self.scores, self.labels = mask_probs, scores, labels
-        self.geometry, self.mask_threshold = geometry, mask_threshold
+        from solov2.masks.prob_masks import ProbMasks  # which imports torch
+
+        return cls(ProbMasks(mask_probs, geometry, mask_threshold), scores, labels)
 
     @classmethod
-    def empty(cls, geometry: Geometry) -> "Instances":
-        """Return no instances for a picture of this geometry."""
-        return cls(torch.zeros(0, *geometry.mask_hw), np.zeros(0, np.float32), np.zeros(0, np.int64), geometry)
+    def from_masks(
+        cls, masks: Tensor | npt.NDArray[Any], scores: npt.ArrayLike, labels: npt.ArrayLike, threshold: float = 0.5
+    ) -> Instances:
+        """Return instances from masks of the picture's size.
+
+        Args:
+            masks: (N, H, W) bool or zeros and ones; or probabilities (floating point), of which those above
+                `threshold` belong to a mask. An array, or a tensor on any device.
+            scores: (N,) in [0, 1].
+            labels: (N,).
+            threshold: of probabilities.
+
+        Raises:
+            ValueError: the lengths differ, or `masks` has not three axes.
+        """
+        if masks.ndim != 3:
+            raise ValueError(f"masks must be (N, H, W), got {tuple(masks.shape)}")
+        if isinstance(masks, np.ndarray):
+            flags = masks > threshold if masks.dtype.kind == "f" else masks.astype(np.bool_, copy=False)
+        else:
+            inside = masks.detach() > threshold if masks.is_floating_point() else masks.detach().bool()
+            flags = inside.cpu().numpy()
+        return cls(DenseMasks(flags), scores, labels)
+
+    @classmethod
+    def from_crops(
+        cls, crops: Sequence[MaskCrop], scores: npt.ArrayLike, labels: npt.ArrayLike, image_hw: Size
+    ) -> Instances:
+        """Return instances from masks inside their bounding boxes, in a picture of this (height, width).
+
+        Raises:
+            ValueError: the lengths differ.
+        """
+        return cls(CroppedMasks(crops, image_hw), scores, labels)
+
+    @classmethod
+    def from_rle(
+        cls, codes: Sequence[Mapping[str, Any]], scores: npt.ArrayLike, labels: npt.ArrayLike, image_hw: Size
+    ) -> Instances:
+        """Return instances from COCO's run-length codes, compressed or not: {"size": [H, W], "counts": ...}.
+
+        Raises:
+            ValueError: the lengths differ; or a code is broken, or of another size than `image_hw`.
+        """
+        return cls(RleMasks(codes, image_hw), scores, labels)
+
+    @classmethod
+    def empty(cls, image_hw: Size) -> Instances:
+        """Return no instances for a picture of this (height, width)."""
+        return cls.from_crops([], [], [], image_hw)
 
     def __len__(self) -> int:
         """Return N."""
@@ -76,96 +128,52 @@ class Instances:
 
     def __repr__(self) -> str:
         """Name the picture's size, N and the best score."""
-        height, width = self.geometry.image_hw
+        height, width = self.image_hw
         best = f", best {self.scores[0]:.2f}" if len(self) else ""
         return f"Instances({len(self)} in {width}x{height}{best})"
 
-    def select(self, keep: BoolArray | IntArray) -> "Instances":
+    def select(self, keep: BoolArray | IntArray) -> Instances:
         """Return those that `keep` ((N,) bool, or indices) picks."""
-        index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
-        probs = self.mask_probs[torch.from_numpy(np.ascontiguousarray(index)).to(self.mask_probs.device)]
-        return Instances(probs, self.scores[index], self.labels[index], self.geometry, self.mask_threshold)
+        index = np.arange(len(self))[keep]
+        return Instances(self.form.select(index), self.scores[index], self.labels[index])
 
-    def with_painting(self, boxes: FloatArray, id_map: npt.NDArray[np.uint8]) -> "Instances":
-        """Take over boxes and id map that a device has painted already, and return self."""
-        self.boxes, self.id_map = boxes, id_map
-        return self
+    @property
+    def image_hw(self) -> Size:
+        """(height, width) of the picture."""
+        return self.form.image_hw
 
-    @cached_property
+    @property
+    def masks(self) -> BoolArray:
+        """(N, H, W) bool."""
+        return self.form.masks
+
+    @property
     def crops(self) -> list[MaskCrop]:
         """Each mask inside its bounding box."""
-        probs = self.mask_probs.float().cpu().numpy()
-        rows, columns = self.geometry.rows, self.geometry.columns
-        return [_crop(one, rows, columns, self.mask_threshold) for one in probs]
+        return self.form.crops
 
-    @cached_property
-    def masks(self) -> BoolArray:
-        """(N, H, W) bool at the picture's size."""
-        masks = np.zeros((len(self), *self.geometry.image_hw), np.bool_)
-        for mask, crop in zip(masks, self.crops, strict=True):
-            _window(mask, crop)[:] = crop.mask
-        return masks
-
-    @cached_property
+    @property
     def boxes(self) -> FloatArray:
         """(N, 4) float32: left, top, right, bottom in picture px, the last two exclusive; zeros for an empty mask."""
-        boxes = np.zeros((len(self), 4), np.float32)
-        for box, crop in zip(boxes, self.crops, strict=True):
-            height, width = crop.mask.shape
-            box[:] = crop.left, crop.top, crop.left + width, crop.top + height
-        return boxes
+        return self.form.boxes
 
-    @cached_property
+    @property
     def areas(self) -> IntArray:
         """(N,) int64: pixels of each mask."""
-        return np.array([np.count_nonzero(crop.mask) for crop in self.crops], np.int64)
+        return self.form.areas
 
-    @cached_property
-    def id_map(self) -> npt.NDArray[np.uint8]:
+    @property
+    def id_map(self) -> ByteArray:
         """(H, W) uint8: 0 for nothing, k for instance k - 1; the better score wins, the first 255 are shown."""
-        ids = np.zeros(self.geometry.image_hw, np.uint8)
-        for k in range(min(len(self), MAX_IDS), 0, -1):
-            crop = self.crops[k - 1]
-            _window(ids, crop)[crop.mask] = k
-        return ids
+        return self.form.id_map
 
     def semantic_map(self) -> npt.NDArray[np.int16]:
         """Return (H, W) int16: each pixel's label, the better score's where masks overlap, -1 where there is none."""
-        labels = np.full(self.geometry.image_hw, -1, np.int16)
+        labels = np.full(self.image_hw, -1, np.int16)
         for crop, label in zip(reversed(self.crops), reversed(self.labels), strict=True):
-            _window(labels, crop)[crop.mask] = label
+            np.copyto(crop.window(labels), label.astype(np.int16), where=crop.mask)
         return labels
 
-    def rle(self) -> list[dict[str, Any]]:
+    def rle(self) -> list[Rle]:
         """Return COCO's compressed run-length code of each mask: {"size": [H, W], "counts": str}."""
-        from pycocotools import mask as coco_mask
-
-        encoded = []
-        plane = np.zeros(self.geometry.image_hw, np.uint8, order="F")
-        for crop in self.crops:
-            _window(plane, crop)[:] = crop.mask
-            code = coco_mask.encode(plane)
-            encoded.append({"size": list(code["size"]), "counts": code["counts"].decode("ascii")})
-            _window(plane, crop)[:] = 0
-        return encoded
-
-
-def _window(plane: npt.NDArray[Any], crop: MaskCrop) -> npt.NDArray[Any]:
-    height, width = crop.mask.shape
-    return plane[crop.top : crop.top + height, crop.left : crop.left + width]
-
-
-def _crop(probs: FloatArray, rows: Axis, columns: Axis, threshold: float) -> MaskCrop:
-    """Enlarge only the part of `probs` (h, w) that can lie above the threshold, and cut it to its bounding box."""
-    above = probs > threshold
-    ys, row_taps = rows.reach(np.asarray(above.any(1)))
-    xs, column_taps = columns.reach(np.asarray(above.any(0)))
-    part = probs[row_taps, column_taps]
-    enlarged = rows.matrix[ys, row_taps] @ part @ columns.matrix[xs, column_taps].T
-    mask = enlarged > threshold
-    inside_rows, inside_columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(inside_rows):
-        return MaskCrop(0, 0, np.zeros((0, 0), np.bool_))
-    top, left = inside_rows[0], inside_columns[0]
-    tight = np.ascontiguousarray(mask[top : inside_rows[-1] + 1, left : inside_columns[-1] + 1])
-    return MaskCrop(ys.start + int(top), xs.start + int(left), tight)
+        return [{**code, "size": list(code["size"])} for code in self.form.codes]

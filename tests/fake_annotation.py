@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from app import annotate
-from app.annotation.jsonl_lines import instances_of
 from app.stream.frames import ControlPanel, Frame, Result
-from solov2.instances import MaskCrop
+from solov2 import Instances
+from solov2.masks.mask_crop import MaskCrop
 
 
 class FakeModel(nn.Module):
@@ -63,7 +63,7 @@ class FakeSegmenter:
         keep[1] &= frame.index % 2 == 0
         kept = np.flatnonzero(keep).tolist()
         hw = frame.image.shape[0], frame.image.shape[1]
-        found = instances_of([crops[i] for i in kept], [float(scores[i]) for i in kept], kept, hw)
+        found = Instances.from_crops([crops[i] for i in kept], [float(scores[i]) for i in kept], kept, hw)
         return Result(frame, found, {"network": 1.0})
 
 

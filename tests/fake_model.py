@@ -8,7 +8,6 @@ import torch
 from app import webcam
 from app.stream.frames import ControlPanel, Frame, Result
 from solov2 import Instances
-from solov2.decoding.geometry import Geometry
 from solov2.runtime.device import find_dtype
 
 
@@ -38,8 +37,7 @@ class FakeSegmenter:
 
 def nothing_in(frame: Frame) -> Result:
     """The result of a frame in which nothing was found."""
-    geometry = Geometry.fit((frame.image.shape[0], frame.image.shape[1]), 64, 64)
-    return Result(frame, Instances.empty(geometry), {"network": 1.0})
+    return Result(frame, Instances.empty((frame.image.shape[0], frame.image.shape[1])), {"network": 1.0})
 
 
 def use_fake_model(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from solov2 import DecodeConfig, Instances
-from solov2.decoding.decode import decode, decode_on_device, points_nms
+from solov2.decoding.decode import decode, points_nms
 from solov2.decoding.geometry import Geometry
+from solov2.masks.painting import paint
+from solov2.masks.prob_masks import ProbMasks
 from solov2.network.outputs import HeadOutputs
 from solov2.variants import LEVEL_STRIDES
 
@@ -62,10 +64,15 @@ def one_hot(channel: int, channels: int) -> Tensor:
     return torch.eye(channels)[channel]
 
 
+def probs_of(found: Instances) -> Tensor:
+    assert isinstance(found.form, ProbMasks)
+    return found.form.probs
+
+
 def assert_same(actual: Instances, expected: Instances) -> None:
     np.testing.assert_allclose(actual.scores, expected.scores, rtol=1e-5)
     np.testing.assert_array_equal(actual.labels, expected.labels)
-    np.testing.assert_allclose(actual.mask_probs.numpy(), expected.mask_probs.numpy(), atol=1e-5)
+    np.testing.assert_allclose(probs_of(actual).cpu().numpy(), probs_of(expected).numpy(), atol=1e-5)
 
 
 def test_points_nms_keeps_maxima_of_the_window_that_ends_at_a_cell() -> None:
@@ -79,14 +86,12 @@ def test_points_nms_keeps_maxima_of_the_window_that_ends_at_a_cell() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_fixed_shapes_give_the_same_instances(seed: int) -> None:
-    outputs = random_outputs(seed)
-    expected = decode(outputs, GEOMETRY)
-    actual = decode_on_device([outputs], GEOMETRY, DecodeConfig())[0]
-    assert len(expected) > 10
-    assert_same(actual, expected)
-    np.testing.assert_array_equal(actual.boxes, expected.boxes)
-    assert (actual.id_map != expected.id_map).mean() < 1e-3  # rounding where a probability is all but the threshold
+def test_boxes_and_the_id_map_painted_on_a_device_are_those_of_the_masks(seed: int) -> None:
+    found = decode(random_outputs(seed), GEOMETRY)
+    assert len(found) > 10
+    boxes, id_map = paint(probs_of(found), GEOMETRY, 0.5)
+    np.testing.assert_array_equal(boxes.numpy(), found.boxes)
+    assert (id_map.numpy() != found.id_map).mean() < 1e-3  # rounding where a probability is all but the threshold
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -96,40 +101,34 @@ def test_decoding_wanted_labels_gives_those_of_all_instances(seed: int) -> None:
     expected = everything.select(np.isin(everything.labels, (0, 2)))
     assert 0 < len(expected) < len(everything)
     assert_same(decode(outputs, GEOMETRY, labels=(0, 2)), expected)
-    assert_same(decode_on_device([outputs], GEOMETRY, DecodeConfig(), (0, 2))[0], expected)
-
-
-def both_ways(
-    outputs: HeadOutputs, config: DecodeConfig, labels: tuple[int, ...] | None = None
-) -> tuple[Instances, Instances]:
-    return decode(outputs, GEOMETRY, config, labels), decode_on_device([outputs], GEOMETRY, config, labels)[0]
 
 
 def test_a_silent_network_finds_nothing() -> None:
-    for found in both_ways(silent_outputs(torch.zeros(4, *GEOMETRY.mask_hw)), DecodeConfig()):
-        assert len(found) == 0
-        assert found.masks.shape == (0, 100, 150)
-        assert found.boxes.shape == (0, 4)
-        assert not found.id_map.any()
+    found = decode(silent_outputs(torch.zeros(4, *GEOMETRY.mask_hw)), GEOMETRY)
+    assert len(found) == 0
+    assert found.masks.shape == (0, 100, 150)
+    assert found.boxes.shape == (0, 4)
+    assert not found.id_map.any()
+    boxes, id_map = paint(probs_of(found), GEOMETRY, 0.5)
+    assert boxes.shape == (0, 4)
+    assert id_map.shape == (100, 150)
+    assert not id_map.any()
 
 
 def test_no_wanted_label_finds_nothing() -> None:
-    for found in both_ways(random_outputs(0), DecodeConfig(), labels=()):
-        assert len(found) == 0
+    assert len(decode(random_outputs(0), GEOMETRY, labels=())) == 0
 
 
 def test_only_the_best_candidates_are_looked_at_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = random_outputs(1)
     monkeypatch.setattr("solov2.decoding.decode.MAX_CANDIDATES", 5)
-    monkeypatch.setattr("solov2.decoding.decode.DEVICE_SLOTS", 5)
-    on_host, on_device = both_ways(outputs, DecodeConfig(final_score_threshold=0.0))
-    assert_same(on_device, on_host)
-    assert 1 <= len(on_host) <= 5
+    found = decode(outputs, GEOMETRY, DecodeConfig(final_score_threshold=0.0))
+    assert 1 <= len(found) <= 5
 
     scores = torch.cat([level.sigmoid().flatten() for level in outputs.category_logits])
     fifth_best = float(scores.sort(descending=True).values[4])
     fewer = decode(outputs, GEOMETRY, DecodeConfig(score_threshold=fifth_best - 1e-6, final_score_threshold=0.0))
-    assert_same(on_host, fewer)
+    assert_same(found, fewer)
 
 
 def three_rectangles() -> HeadOutputs:
@@ -154,10 +153,10 @@ def three_rectangles() -> HeadOutputs:
     ],
 )
 def test_thresholds_and_limits_leave_the_best(changes: dict[str, Any], count: int) -> None:
-    for found in both_ways(three_rectangles(), replace(DecodeConfig(), **changes)):
-        assert len(found) == count
-        np.testing.assert_allclose(found.scores, [0.9, 0.5, 0.3][:count], rtol=1e-5)
-        np.testing.assert_array_equal(found.labels, [0, 1, 2][:count])
+    found = decode(three_rectangles(), GEOMETRY, replace(DecodeConfig(), **changes))
+    assert len(found) == count
+    np.testing.assert_allclose(found.scores, [0.9, 0.5, 0.3][:count], rtol=1e-5)
+    np.testing.assert_array_equal(found.labels, [0, 1, 2][:count])
 
 
 def test_every_level_asks_for_more_pixels_than_its_stride() -> None:
@@ -167,8 +166,7 @@ def test_every_level_asks_for_more_pixels_than_its_stride() -> None:
         outputs = silent_outputs(drawn(exact, more))
         speak(outputs, level, (2, 2), 0, 0.9, one_hot(0, 2))
         speak(outputs, level, (8, 8), 1, 0.8, one_hot(1, 2))
-        for found in both_ways(outputs, DecodeConfig()):
-            assert found.labels.tolist() == [1], level
+        assert decode(outputs, GEOMETRY).labels.tolist() == [1], level
 
 
 def test_a_score_is_lowered_by_uncertain_masks_and_by_better_ones() -> None:
@@ -202,8 +200,7 @@ def test_areas_that_half_precision_cannot_count_are_right(dtype: torch.dtype) ->
 def test_a_logit_that_is_not_a_number_is_no_candidate() -> None:
     outputs = three_rectangles()
     outputs.category_logits[2][0, :, 3, 3] = torch.nan
-    for found in both_ways(outputs, DecodeConfig()):
-        np.testing.assert_allclose(found.scores, [0.9, 0.5, 0.3], rtol=1e-5)
+    np.testing.assert_allclose(decode(outputs, GEOMETRY).scores, [0.9, 0.5, 0.3], rtol=1e-5)
 
 
 def test_the_255_best_of_more_instances_are_painted() -> None:
@@ -214,11 +211,12 @@ def test_the_255_best_of_more_instances_are_painted() -> None:
         row, column = divmod(k, 17)  # the last column of blocks is padding
         speak(outputs, 0, (2 * row, 2 * column), 0, 0.95 - 0.001 * k, one_hot(18 * row + column, 288))
     config = DecodeConfig(max_instances=300)
-    on_host, on_device = decode(outputs, geometry, config), decode_on_device([outputs], geometry, config)[0]
-    assert len(on_host) == len(on_device) == 272
-    assert sorted(np.unique(on_host.id_map)) == list(range(256))
-    np.testing.assert_array_equal(on_device.id_map, on_host.id_map)
-    np.testing.assert_array_equal(on_device.boxes, on_host.boxes)
+    found = decode(outputs, geometry, config)
+    assert len(found) == 272
+    assert sorted(np.unique(found.id_map)) == list(range(256))
+    boxes, id_map = paint(probs_of(found), geometry, 0.5)
+    np.testing.assert_array_equal(id_map.numpy(), found.id_map)
+    np.testing.assert_array_equal(boxes.numpy(), found.boxes)
 
 
 @pytest.mark.parametrize("name", ["score_threshold", "mask_threshold", "final_score_threshold"])
@@ -247,3 +245,5 @@ def test_cuda_finds_what_the_cpu_finds(seed: int) -> None:
     np.testing.assert_allclose(actual.scores, expected.scores, rtol=1e-4)
     np.testing.assert_array_equal(actual.labels, expected.labels)
     assert (actual.id_map != expected.id_map).mean() < 1e-3
+    np.testing.assert_array_equal(actual.boxes, expected.boxes)
+    np.testing.assert_array_equal(actual.select(np.array([2, 0])).boxes, expected.boxes[[2, 0]])

@@ -49,7 +49,7 @@ def test_a_batch_finds_what_is_found_one_by_one_in_the_same_order(model: SOLOv2)
     images = [image(1), image(2, (96, 60)), image(3), image(4), image(5)]
     predictor = TorchPredictor(model, batch_size=5)
     together = predictor.predict_batch(images, 0.2)
-    assert [found.geometry.image_hw for found in together] == [one.shape[:2] for one in images]
+    assert [found.image_hw for found in together] == [one.shape[:2] for one in images]
     alone = [predictor.predict_batch([one], 0.2)[0] for one in images]
     same = agreement(together, alone)
     assert same.matched >= 0.97

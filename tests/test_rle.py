@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from solov2.decoding.rle import MAX_PIXELS, check_rle, compress, run_lengths
+from solov2.masks.rle import MAX_PIXELS, check_rle, compress, run_lengths
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (20, 30), (7, 400), (300, 260)]
 

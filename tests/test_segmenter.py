@@ -42,7 +42,7 @@ def test_results_come_one_by_one_in_order_with_their_frames(model: SOLOv2) -> No
     for count, result in enumerate(segmenter(ask()), 1):  # type: ignore[arg-type]
         assert asked == [1, 2, 3][:count]
         assert result.frame is frames[count - 1]
-        assert result.instances.geometry.image_hw == result.frame.image.shape[:2]
+        assert result.instances.image_hw == result.frame.image.shape[:2]
     assert asked == [1, 2, 3]
 
 

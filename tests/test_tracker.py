@@ -181,14 +181,14 @@ def found(seed: int, image_hw: tuple[int, int] = (75, 130)) -> Instances:
     probs = torch.nn.functional.interpolate(noise, geometry.mask_hw, mode="bilinear")[:, 0]
     probs[3] = 0
     scores = np.array([0.91234567, 0.8, 0.6, 0.5, 0.49996, 0.3], np.float32)
-    return Instances(probs, scores, np.array([0, 1, 0, 0, 1, 0]), geometry)
+    return Instances.from_probs(probs, scores, np.array([0, 1, 0, 0, 1, 0]), geometry)
 
 
 def read_back(instances: Instances) -> Instances:
     """What a line of `instances.jsonl` holds of them."""
     (frame,) = frames_at(0)
     line = json.loads(json.dumps(line_of(as_recorded(Result(frame, instances, {})), ("person", "cat"))))
-    return read_instances(line["instances"], instances.geometry.image_hw)
+    return read_instances(line["instances"], instances.image_hw)
 
 
 def test_what_was_recorded_is_looked_at_as_what_was_found() -> None:

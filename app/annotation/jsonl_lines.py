@@ -6,16 +6,10 @@ The first line of the file is a header; README of the format: docs/annotating.md
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
-
-from app.annotation.jsonl_reader import decode_crop
 from app.processors.tracker import SCORE_DIGITS
 from app.stream.frames import Result
 from solov2 import Instances
-from solov2.decoding.geometry import Geometry, Size
-from solov2.instances import MaskCrop
+from solov2.masks.rle import Size
 
 SECONDS_DIGITS = 6
 
@@ -30,20 +24,9 @@ def as_recorded(result: Result) -> Result:
     found = result.instances
     kept = [number for number, crop in enumerate(found.crops) if crop.mask.size]
     scores = [round(float(found.scores[number]), SCORE_DIGITS) for number in kept]
-    recorded = instances_of([found.crops[i] for i in kept], scores, found.labels[kept], found.geometry.image_hw)
+    recorded = Instances.from_crops([found.crops[i] for i in kept], scores, found.labels[kept], found.image_hw)
     track_ids = None if result.track_ids is None else tuple(result.track_ids[number] for number in kept)
     return Result(result.frame, recorded, result.steps_ms, track_ids)
-
-
-def instances_of(
-    crops: Sequence[MaskCrop], scores: Sequence[float], labels: Sequence[int] | npt.NDArray[np.int64], image_hw: Size
-) -> Instances:
-    """Return instances with these masks; their probabilities are not known, and stand as zeros that take no memory."""
-    geometry = Geometry.fit(image_hw, max(image_hw), min(image_hw))
-    probs = torch.zeros(()).expand(len(crops), *geometry.mask_hw)
-    instances = Instances(probs, np.array(scores, np.float32), np.array(labels, np.int64), geometry)
-    instances.crops = list(crops)
-    return instances
 
 
 def line_of(result: Result, class_names: Sequence[str]) -> Line:
@@ -54,15 +37,15 @@ def line_of(result: Result, class_names: Sequence[str]) -> Line:
     instances = result.instances
     records = []
     track_ids = [None] * len(instances) if result.track_ids is None else result.track_ids
-    parts = zip(instances.labels.tolist(), instances.scores.tolist(), instances.crops, strict=True)
-    for (label, score, crop), track_id, code in zip(parts, track_ids, instances.rle(), strict=True):
+    parts = zip(instances.labels.tolist(), instances.scores.tolist(), instances.crops, instances.areas, strict=True)
+    for (label, score, crop, area), track_id, code in zip(parts, track_ids, instances.rle(), strict=True):
         height, width = crop.mask.shape
         record = {
             "category_id": label + 1,
             "category": class_names[label],
             "score": round(score, SCORE_DIGITS),
             "bbox": [crop.left, crop.top, width, height],
-            "area": int(np.count_nonzero(crop.mask)),
+            "area": int(area),
         }
         if track_id is not None:
             record["track_id"] = track_id
@@ -75,6 +58,6 @@ def line_of(result: Result, class_names: Sequence[str]) -> Line:
 def read_instances(records: Iterable[Mapping[str, Any]], image_hw: Size) -> Instances:
     """Return the instances of a line; `as_recorded` made those that it was written from, and these are equal."""
     records = list(records)
-    crops = [decode_crop(record["segmentation"]) for record in records]
+    codes = [record["segmentation"] for record in records]
     labels = [record["category_id"] - 1 for record in records]
-    return instances_of(crops, [record["score"] for record in records], labels, image_hw)
+    return Instances.from_rle(codes, [record["score"] for record in records], labels, image_hw)

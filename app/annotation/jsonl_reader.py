@@ -12,7 +12,8 @@ from pycocotools import mask as coco_mask
 
 from app.annotation.jsonl_schema import FORMAT, AnyLine, FrameLine, HeaderLine, InstanceLine, parse_line
 from app.stream_errors import SourceError
-from solov2.instances import MaskCrop
+from solov2.masks.crop_rle import decode_crop
+from solov2.masks.mask_crop import MaskCrop
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,6 @@ class FrameRecord:
     def stem(self) -> str:
         """The picture's name without its suffix: what belongs to the picture is called so."""
         return str(PurePosixPath(self.picture).with_suffix(""))
-
-
-def decode_crop(segmentation: Mapping[str, Any]) -> MaskCrop:
-    """Decode the part of COCO's compressed run-length code that its bounding box holds."""
-    left, top, width, height = (int(number) for number in coco_mask.toBbox(segmentation))
-    plane = coco_mask.decode(segmentation)
-    return MaskCrop(top, left, np.ascontiguousarray(plane[top : top + height, left : left + width], np.bool_))
 
 
 class InstancesFile:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pycocotools import mask as coco_mask
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from solov2.decoding.rle import MAX_PIXELS, check_rle
+from solov2.masks.rle import MAX_PIXELS, check_rle
 
 FORMAT = "solov2-live/1"
 

@@ -13,7 +13,7 @@ from app.drawing.readout import draw_readout, readout_rectangle
 from app.drawing.tags import Tag, draw_tags, mask_tops
 from app.stream.frames import Controls, Result
 from app.stream.stats import StatsSnapshot
-from solov2.instances import MAX_IDS
+from solov2.masks.mask_form import MAX_IDS
 
 TEXT_FRACTION = 1 / 48  # of the picture's short side
 MIN_TEXT_PX = 11

@@ -73,7 +73,7 @@ class Observation:
 def observations(instances: Instances) -> list[Observation]:
     """Return what the tracker needs of each of `instances`, in their order."""
     parts = zip(instances.labels.tolist(), instances.scores.tolist(), instances.crops, strict=True)
-    image_hw = instances.geometry.image_hw
+    image_hw = instances.image_hw
     return [
         Observation.of_crop(label, score, (crop.top, crop.left), crop.mask, image_hw) for label, score, crop in parts
     ]

@@ -15,8 +15,8 @@ from pycocotools import mask as coco_mask
 
 from solov2.data.polygons import polygon_flaw
 from solov2.decoding.geometry import Image, Size
-from solov2.decoding.rle import check_rle
 from solov2.errors import DatasetError, UnknownNameError
+from solov2.masks.rle import check_rle
 
 Content = dict[str, Any]  # of an annotation file
 UPRIGHT = "upright"  # key of an image entry

@@ -1,6 +1,5 @@
-"""From the network's outputs to instances: points NMS, dynamic convolution, maskness, Matrix NMS, painting."""
+"""From the network's outputs to instances: points NMS, dynamic convolution, maskness, Matrix NMS."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,15 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from solov2.decoding.decode_config import DecodeConfig
-from solov2.decoding.geometry import Geometry, axis_on
+from solov2.decoding.geometry import Geometry
 from solov2.decoding.matrix_nms import matrix_nms
-from solov2.instances import MAX_IDS, Instances
+from solov2.instances import Instances
 from solov2.network.outputs import HeadOutputs
 from solov2.variants import LEVEL_STRIDES
 
 MAX_CANDIDATES = 4000  # more than any trained model yields; bounds the memory that a broken one can take
-DEVICE_SLOTS = 1024  # candidates that are looked at on an accelerator, where shapes must not depend on the picture
-PAINTED_AT_ONCE = 10  # masks enlarged to the picture's size at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +41,13 @@ def points_nms(scores: Tensor) -> Tensor:
     return scores * (maxima == scores)
 
 
-def select_candidates(
-    outputs: HeadOutputs, config: DecodeConfig, labels: tuple[int, ...] | None = None, slots: int | None = None
-) -> Candidates:
+def select_candidates(outputs: HeadOutputs, config: DecodeConfig, labels: tuple[int, ...] | None = None) -> Candidates:
     """Return the candidates of a batch of one, of all levels.
 
     Args:
         outputs: of one image.
         config: its `score_threshold` counts.
         labels: keep these only; None keeps all.
-        slots: return this many, the best ones, with score 0 where there are fewer. The device need not be waited for
-            then. None returns as many as there are.
     """
     grids = [points_nms(logits.float().sigmoid()) for logits in outputs.category_logits]
     scores = torch.cat([grid[0].flatten(1).T for grid in grids])  # (cells, C)
@@ -64,14 +57,11 @@ def select_candidates(
     )
     if labels is not None:
         scores = scores * _wanted_labels(labels, scores.shape[1], scores.device)
-    scores = torch.where(scores > config.score_threshold, scores, 0)  # not a number counts as below
+    scores = torch.where(scores > config.score_threshold, scores, 0)  # NaN compares false, so it is dropped
     flat = scores.flatten()
-    if slots is None:
-        places = torch.nonzero(flat)[:, 0]
-        if len(places) > MAX_CANDIDATES:
-            places = flat.topk(MAX_CANDIDATES).indices.sort().values
-    else:
-        places = flat.topk(min(slots, len(flat))).indices
+    places = torch.nonzero(flat)[:, 0]
+    if len(places) > MAX_CANDIDATES:
+        places = flat.topk(MAX_CANDIDATES).indices.sort().values
     cells, classes = places // scores.shape[1], places % scores.shape[1]
     return Candidates(flat[places], classes, kernels[cells], strides[cells])
 
@@ -151,87 +141,20 @@ def decode_batch(
     """Return the instances of each image of a batch whose images share one geometry; otherwise as `decode`."""
     config = config or DecodeConfig()
     images = [outputs.of_image(i) for i in range(len(outputs.mask_features))]
-    if outputs.mask_features.is_cuda:
-        return decode_on_device(images, geometry, config, labels)
-    return [_decode_on_host(image, geometry, config, labels) for image in images]
+    return [_decode_image(image, geometry, config, labels) for image in images]
 
 
-def _decode_on_host(
+def _decode_image(
     outputs: HeadOutputs, geometry: Geometry, config: DecodeConfig, labels: tuple[int, ...] | None
 ) -> Instances:
+    """Return the instances of a batch of one.
+
+    Work on CUDA is sized to what was found: the device is waited for when the candidates are counted, which is when the
+    network's work ends anyway, and once more when the few final scores are read. Fixed shapes would need one wait less,
+    but a thousand candidates and a hundred masks of the picture's size for every picture.
+    """
     ranked = rank(select_candidates(outputs, config, labels), outputs.mask_features[0], config)
-    count = int(torch.count_nonzero(ranked.scores))
-    return Instances(
-        ranked.probs[:count],
-        ranked.scores[:count].numpy(),
-        ranked.labels[:count].numpy(),
-        geometry,
-        config.mask_threshold,
-    )
-
-
-def decode_on_device(
-    images: Sequence[HeadOutputs], geometry: Geometry, config: DecodeConfig, labels: tuple[int, ...] | None = None
-) -> list[Instances]:
-    """Return the instances of images of one geometry as `decode` does, waiting for the device exactly once.
-
-    Every shape is fixed: `DEVICE_SLOTS` candidates, `max_instances` results, most of them empty. Boxes and the id map
-    are painted on the device too, so that scores, labels, boxes and one byte a pixel are all that travels.
-    """
-    queued = []
-    for outputs in images:
-        features = outputs.mask_features
-        ranked = rank(select_candidates(outputs, config, labels, DEVICE_SLOTS), features[0], config)
-        boxes, id_map = paint(ranked.probs, ranked.scores, geometry, config.mask_threshold, features.dtype)
-        host = [tensor.to("cpu", non_blocking=True) for tensor in (ranked.scores, ranked.labels, boxes, id_map)]
-        queued.append((ranked.probs, host))
-    if images and images[0].mask_features.is_cuda:
-        torch.cuda.current_stream(images[0].mask_features.device).synchronize()
-    found = []
-    for probs, host in queued:
-        scores, found_labels, found_boxes, found_ids = (tensor.numpy() for tensor in host)
-        count = int(np.count_nonzero(scores))
-        one = Instances(probs[:count], scores[:count], found_labels[:count], geometry, config.mask_threshold)
-        found.append(one.with_painting(found_boxes[:count], found_ids))
-    return found
-
-
-def paint(
-    probs: Tensor, scores: Tensor, geometry: Geometry, threshold: float, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Return the boxes (K, 4) float32 and the id map (H, W) uint8 of `probs` (K, h, w), computed on their device.
-
-    Planes of the picture's size exist for a few instances at a time only, the worst ones first, so that better ones
-    cover them.
-
-    Args:
-        probs: best first; those after the first 255 get a box only.
-        scores: (K,); a mask with score 0 is not painted.
-        geometry: of the picture.
-        threshold: a pixel belongs to a mask above it.
-        dtype: precision in which the masks are enlarged.
-    """
-    rows, columns = (axis_on(axis, probs.device, dtype) for axis in (geometry.rows, geometry.columns))
-    height, width = geometry.image_hw
-    ids = torch.zeros(height, width, dtype=torch.uint8, device=probs.device)
-    boxes = torch.zeros(len(probs), 4, device=probs.device)
-    for first in reversed(range(0, len(probs), PAINTED_AT_ONCE)):
-        part = slice(first, first + PAINTED_AT_ONCE)
-        masks = (rows @ probs[part].to(dtype) @ columns.T) > threshold  # (k, H, W)
-        masks &= (scores[part] > 0)[:, None, None]
-        numbers = torch.arange(first + 1, first + 1 + len(masks), device=probs.device)
-        numbers = torch.where(numbers <= MAX_IDS, numbers, 0).to(torch.uint8)
-        best = masks.to(torch.uint8).argmax(0)  # the first of equal ones: the best score
-        ids = torch.where(masks.any(0), numbers[best], ids)
-        boxes[part] = _boxes(masks)
-    return boxes, ids
-
-
-def _boxes(masks: Tensor) -> Tensor:
-    """Return (k, 4) float32 xyxy of (k, H, W) masks; zeros for an empty one."""
-    sides = []
-    for occupied in (masks.any(1), masks.any(2)):  # (k, W), (k, H)
-        flags = occupied.to(torch.uint8)
-        sides.append((flags.argmax(1), occupied.shape[1] - flags.flip(1).argmax(1)))
-    (left, right), (top, bottom) = sides
-    return torch.stack([left, top, right, bottom], 1).float() * masks.flatten(1).any(1)[:, None]
+    scores = ranked.scores.cpu().numpy()
+    count = int(np.count_nonzero(scores))
+    found_labels = ranked.labels[:count].cpu().numpy()
+    return Instances.from_probs(ranked.probs[:count], scores[:count], found_labels, geometry, config.mask_threshold)

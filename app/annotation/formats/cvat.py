@@ -12,7 +12,7 @@ import numpy as np
 
 from app.annotation.formats.atomic import atomic_file
 from app.annotation.jsonl_reader import FrameRecord, Header, InstanceRecord, InstancesFile
-from solov2.instances import MaskCrop
+from solov2.masks.mask_crop import MaskCrop
 
 Attributes = dict[str, str]
 

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from solov2.decoding.geometry import Size
-
 MAX_PIXELS = 1 << 28  # of a mask; pycocotools counts pixels in 32 bits, and decoding takes a byte for each
 _MAX_CHARACTERS = 7  # of one number: 35 bits hold any difference of two 32-bit counts
 _MORE, _SIGN, _VALUE = 0x20, 0x10, 0x1F
 
 IntArray = npt.NDArray[np.int64]
+Size = tuple[int, int]  # (height, width)
 
 
 def check_rle(code: object, size: Size | None = None) -> dict[str, Any]:
@@ -75,19 +74,14 @@ def run_lengths(counts: object) -> IntArray:
 
 def compress(runs: IntArray) -> str:
     """Return COCO's compressed text of (M,) runs; the inverse of `run_lengths`."""
-    numbers = runs.tolist()
-    numbers[3:] = [number - before for number, before in zip(numbers[3:], runs[1:-2].tolist(), strict=True)]
-    return "".join(map(_text, numbers))
-
-
-def _text(number: int) -> str:
-    text = ""
-    while True:
-        value, number = number & _VALUE, number >> 5
-        is_last = number == (-1 if value & _SIGN else 0)
-        text += chr(ord("0") + value + (0 if is_last else _MORE))
-        if is_last:
-            return text
+    numbers = np.concatenate([runs[:3], runs[3:] - runs[1:-2]])[:, None]
+    places = np.arange(_MAX_CHARACTERS)
+    limits = _SIGN << 5 * places  # a number below fits in as many characters and one
+    is_used = (places == 0) | (numbers >= np.roll(limits, 1)) | (numbers < -np.roll(limits, 1))
+    goes_on = (numbers >= limits) | (numbers < -limits)
+    symbols = (numbers >> 5 * places & _VALUE) + np.where(goes_on, _MORE, 0) + ord("0")
+    text: bytes = symbols[is_used].astype(np.uint8).tobytes()
+    return text.decode("ascii")
 
 
 def _checked_size(size: object) -> Size:
