@@ -1,34 +1,14 @@
 """`python -m app.benchmark`: where a frame's milliseconds go, step by step, one frame at a time."""
 
 import argparse
-import itertools
-import json
-import platform
 import sys
-import time
-from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from app.drawing.renderer import Renderer
-from app.options import count
-from app.segmenter import Segmenter
-from app.sinks.writable import check_writable, writing
+from app.options import add_model_options, check_model_options, count
+from app.sinks.writable import check_writable
 from app.sources import find_source
-from app.stream.frames import ControlPanel, Frame
-from app.stream.stats import StreamStats
-from app.stream_errors import SourceError
-from solov2 import SOLOv2, load_model
-from solov2.cli import CommandParser, add_debug_flag, run_command
-from solov2.runtime.device import find_device, find_dtype, prepare
-from solov2.variants import find_variant
-
-PERCENTILES = (50, 95, 99)
-WARM_UP_FRAMES = 10
+from solov2.cli import CommandParser, add_debug_flag, importing, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,89 +18,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = CommandParser(prog="python -m app.benchmark", description=__doc__)
+    parser = CommandParser(prog="python -m app.benchmark", description="Where a frame's milliseconds go, step by step.")
     add = parser.add_argument
     add("--source", default="demo", help="whose frames to use (%(default)s)")
-    add("--model", default="nano", help="a variant's name or a weights file (%(default)s)")
+    add_model_options(parser)
     add(
         "--untrained",
         action="store_true",
         help="random weights of the named variant: for times alone, with no download",
     )
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
-    add("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
-    add("--frames", type=count, default=100, help=f"how many to time, after {WARM_UP_FRAMES} to warm up (%(default)s)")
+    add("--frames", type=count, default=100, help="how many to time, after 10 to warm up (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
     add_debug_flag(parser)
     return parser
 
 
 def benchmark(options: argparse.Namespace) -> int:
-    """Do what the options say; return the exit code."""
+    """Check the options and do what they say; return the exit code."""
+    check_model_options(options)
+    find_source(options.source)
     if options.json:
         check_writable(options.json)
-    device = find_device(options.device)
-    if options.untrained:
-        torch.manual_seed(0)
-        model = SOLOv2(find_variant(options.model))
-        model.mask_head.initialise()
-        model = prepare(model, device, find_dtype(options.dtype, device))
-    else:
-        model = load_model(options.model, device=device, dtype=options.dtype)
-    with closing(find_source(options.source)()) as source:
-        frames = list(itertools.islice(source, WARM_UP_FRAMES + options.frames))
-    if not frames:
-        raise SourceError(f"{options.source} gave no frames to time")
-    figures = time_steps(model, frames)
-    print_table(figures, model, frames[0])
-    if options.json:
-        with writing(options.json):
-            options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    return 0
-
-
-def time_steps(model: SOLOv2, frames: Sequence[Frame]) -> dict[str, dict[str, float]]:
-    """Return the percentiles of each step's milliseconds: step -> {"p50", "p95", "p99"}.
-
-    Args:
-        model: on its device.
-        frames: the first `WARM_UP_FRAMES` are not counted, unless there are no others.
-    """
-    panel = ControlPanel()
-    segmenter, renderer, stats = (
-        Segmenter(model, panel, wait_each_step=True),
-        Renderer(model.class_names),
-        StreamStats(),
-    )
-    steps_ms: defaultdict[str, list[float]] = defaultdict(list)
-    for number, frame in enumerate(frames):
-        result = segmenter.segment(frame, panel.current)
-        segmented = time.perf_counter()
-        renderer.draw(result, panel.current, stats.snapshot())
-        draw_ms = 1000 * (time.perf_counter() - segmented)
-        if number >= min(WARM_UP_FRAMES, len(frames) - 1):
-            steps = {**result.steps_ms, "draw": draw_ms}
-            for name, milliseconds in {**steps, "all of them": sum(steps.values())}.items():
-                steps_ms[name].append(milliseconds)
-    return {
-        name: {f"p{percent}": float(np.percentile(times, percent)) for percent in PERCENTILES}
-        for name, times in steps_ms.items()
-    }
-
-
-def print_table(figures: dict[str, dict[str, float]], model: SOLOv2, frame: Frame) -> None:
-    """Print what was measured, and on what."""
-    geometry = model.geometry(frame.image)
-    machine = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor() or "CPU"
-    (height, width), (input_height, input_width) = geometry.image_hw, geometry.padded_hw
-    print(
-        f"{model.variant.name}, {str(model.dtype).removeprefix('torch.')}, {width}x{height} frames at "
-        f"{input_width}x{input_height}; {machine}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
-    print(f"{'ms per frame':14}" + "".join(f"{f'p{percent}':>9}" for percent in PERCENTILES))
-    for name, row in figures.items():
-        print(f"{name:14}" + "".join(f"{value:9.2f}" for value in row.values()))
-    print(f"{1000 / figures['all of them']['p50']:.1f} frames per second, one at a time")
+    with importing():
+        from app.benchmark_run import time_and_print
+    return time_and_print(options)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 from app.annotation.formats import FORMATS, check_formats
-from app.annotation.formats.export_pictures import write_pictures
 from app.options import names
 from app.sources import open_source
 from solov2.cli import CommandParser, add_debug_flag, run_command
@@ -36,6 +35,8 @@ def convert(options: argparse.Namespace) -> int:
     for name in check_formats(options.format):
         print(f"wrote {FORMATS[name](options.instances, folder)}", flush=True)
     if options.pictures is not None:
+        from app.annotation.formats.export_pictures import write_pictures
+
         with closing(open_source(options.pictures)) as source:
             print(f"wrote {write_pictures(options.instances, folder, source)}")
     return 0

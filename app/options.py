@@ -4,7 +4,9 @@ import argparse
 from collections.abc import Sequence
 from contextlib import suppress
 
-from solov2 import VARIANTS, UnknownNameError
+from solov2.errors import UnknownNameError
+from solov2.runtime.names import check_device_name, check_dtype_name
+from solov2.variants import VARIANTS, find_weights_file
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -12,6 +14,19 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="nano", help=f"a weights file, or one of: {', '.join(VARIANTS)} (nano)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
+
+
+def check_model_options(options: argparse.Namespace) -> None:
+    """Find mistakes in what `add_model_options` added, as far as that can be done without torch.
+
+    Raises:
+        UnknownNameError: there is no such model, device or precision.
+        CheckpointError: there is no such weights file.
+    """
+    if options.model not in VARIANTS:
+        find_weights_file(options.model)
+    check_device_name(options.device)
+    check_dtype_name(options.dtype)
 
 
 def check_classes(names: frozenset[str] | None, known: Sequence[str]) -> frozenset[str] | None:

@@ -17,20 +17,22 @@ import signal
 import tempfile
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import gradio as gr
-
-from app.page.build import build_blocks, build_site, launch_options
 from app.page.server_options import build_parser, check_listening
-from app.page.site import Site
 from app.sinks.writable import writing
 from app.stream_errors import AppError
-from solov2.cli import run_command
+from solov2.cli import importing, run_command
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from app.page.site import Site
 
 FOLDER_VARIABLE = "GRADIO_TEMP_DIR"  # where Gradio keeps uploads
 
-site: Site | None = globals().get("site")  # of the run of this file before this one
-demo: gr.Blocks | None = globals().get("demo")
+site: "Site | None" = globals().get("site")  # of the run of this file before this one
+demo: "gr.Blocks | None" = globals().get("demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +47,9 @@ def serve(options: argparse.Namespace) -> int:
     if is_first:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         check_listening(options)
+    with importing():
+        from app.page.build import build_blocks, build_site, launch_options
+        from app.page.site import Site
     own_folder = None if FOLDER_VARIABLE in os.environ else tempfile.mkdtemp(prefix="solov2-page-")
     folder = os.environ.setdefault(FOLDER_VARIABLE, own_folder or "")
     try:
@@ -65,7 +70,7 @@ def serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def launch(blocks: gr.Blocks, arguments: dict[str, object]) -> None:
+def launch(blocks: "gr.Blocks", arguments: dict[str, object]) -> None:
     """Serve `blocks`; in the reloads it returns at once.
 
     Raises:

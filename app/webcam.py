@@ -1,35 +1,23 @@
-"""`python -m app.webcam`: segment a camera, a stream, a video or pictures, in a window, into a file, or both."""
+"""`python -m app.webcam`: segment a camera, a stream, a video or pictures, in a window, into a file, or both.
 
-import signal
-
-if __name__ == "__main__":  # Ctrl-C ends the imports, which take seconds, without a traceback
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+Here the options are read and checked, without torch, so that help and mistakes are answered at once. The work is in
+`app.webcam_run`.
+"""
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 
-from app.drawing.renderer import Renderer
-from app.options import add_model_options, check_classes, count, names, score
-from app.processors.tracker import Tracker, tracked
-from app.segmenter import Segmenter
-from app.sinks.interrupt import InterruptSink, interrupt_immediately
-from app.sinks.progress import ProgressSink
-from app.sinks.video_sink import VideoSink, check_video_path
-from app.sinks.window import WindowSink, has_display
-from app.sinks.writable import check_writable
-from app.sources import PacedSource, find_source, list_cameras
-from app.stream.frames import ControlPanel, Controls, Result
-from app.stream.pipeline import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Picture, Sink, Source, run
-from app.stream.stats import StatsSnapshot, StreamStats
+from app.options import add_model_options, check_model_options, count, names, score
+from app.sinks.writable import check_video_path, check_writable
+from app.sources import find_source
+from app.stream.frames import Controls
 from app.stream_errors import SinkError
-from solov2 import load_model
-from solov2.cli import EXIT_INTERRUPTED, CommandParser, add_debug_flag, run_command
-from solov2.runtime.device import find_device
+from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+
+DESCRIPTION = "Segment a camera, a stream, a video or pictures, in a window, into a file, or both."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = CommandParser(prog="python -m app.webcam", description=__doc__)
+    parser = CommandParser(prog="python -m app.webcam", description=DESCRIPTION)
     add = parser.add_argument
     add("--source", default="0", help="camera number (0), video, picture, folder of pictures, address, or 'demo'")
     add_model_options(parser)
@@ -57,50 +45,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def webcam(options: argparse.Namespace) -> int:
-    """Do what the options say; return the exit code."""
-    if options.list_cameras:
-        return print_cameras()
-    device = find_device(options.device)
-    open_source = find_source(options.source, uses_gpu=device.type == "cuda")
-    check_outputs(options)
-    model = load_model(options.model, device=device, dtype=options.dtype)
-    classes = check_classes(options.classes, model.class_names)
-    panel = ControlPanel(Controls(options.score, classes, show_readout=not options.no_readout, track=options.track))
-    stats = StreamStats()
-    segmenter, renderer = Segmenter(model, panel), Renderer(model.class_names)
-    segmenter.warm_up()
-
-    def draw(result: Result) -> Picture:
-        return renderer.draw(result, panel.current, stats.snapshot())
-
-    with interrupt_immediately():
-        source = open_source()
-    with closing(source), InterruptSink() as interrupt:
-        sinks = [*open_sinks(options, source, panel, draw), interrupt]
-        if any(isinstance(sink, WindowSink) for sink in sinks) and not (source.is_live or options.save):
-            source = PacedSource(source)
-        limits = {
-            "max_frames": options.max_frames,
-            "frames_waiting": FRAMES_WAITING_WATCHED if isinstance(source, PacedSource) else FRAMES_WAITING,
-        }
-        segmenter.is_live = source.is_live
-        try:
-            run(source, tracked(segmenter, Tracker(), panel), draw, sinks, panel, stats, **limits)
-        finally:
-            is_saved = options.save is not None and not isinstance(sys.exception(), SinkError)
-            report(stats.snapshot(), options.save if is_saved else None, options.stats_json)
-    return EXIT_INTERRUPTED if interrupt.was_interrupted else 0
-
-
-def print_cameras() -> int:
-    """Print the cameras that can be opened; return the exit code."""
-    cameras = list_cameras()
-    for camera in cameras:
-        height, width = camera.frame_hw
-        print(f"{camera.number}  {camera.name}  {width}x{height}")
-    if not cameras:
-        print("no camera found")
-    return 0
+    """Check the options and do what they say; return the exit code."""
+    if not options.list_cameras:
+        check_model_options(options)
+        find_source(options.source)
+        check_outputs(options)
+    with importing():
+        from app.webcam_run import print_cameras, segment_live
+    return print_cameras() if options.list_cameras else segment_live(options)
 
 
 def check_outputs(options: argparse.Namespace) -> None:
@@ -118,42 +70,5 @@ def check_outputs(options: argparse.Namespace) -> None:
             raise SinkError(f"{path} is the source itself: choose another name for the output")
 
 
-def open_sinks(
-    options: argparse.Namespace, source: Source, panel: ControlPanel, draw: Callable[[Result], Picture]
-) -> list[Sink]:
-    """Open the video file and the window, or a progress line where there is none."""
-    sinks: list[Sink] = []
-    if options.save is not None:
-        sinks.append(VideoSink(options.save, frame_rate=source.frame_rate, start_at_zero=source.is_live))
-    if not options.headless and has_display():
-        sinks.append(WindowSink(panel, draw))
-        return sinks
-    if not options.headless:
-        print("no display found: going on without a window", file=sys.stderr)
-    if not source.is_live and sys.stderr is not None and sys.stderr.isatty():
-        sinks.append(ProgressSink(min(filter(None, (source.frame_count, options.max_frames)), default=None)))
-    return sinks
-
-
-def report(snapshot: StatsSnapshot, saved: Path | None, stats_json: Path | None) -> None:
-    """Say what was done, in `stats_json` and on standard output.
-
-    Raises:
-        SinkError: `stats_json` cannot be written.
-    """
-    if stats_json is not None:
-        try:
-            stats_json.write_text(json.dumps(snapshot.as_dict(), indent=2) + "\n")
-        except OSError as error:
-            raise SinkError(f"could not write {stats_json}: {error.strerror}") from error
-    if snapshot.displayed:
-        print(f"{snapshot.displayed} frames in {snapshot.seconds:.1f} s: {snapshot.mean_fps:.1f} frames per second")
-        for cause, count in snapshot.dropped.items():
-            print(f"dropped at {cause}: {count}")
-        if saved is not None:
-            print(f"saved {saved}")
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

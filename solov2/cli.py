@@ -2,8 +2,11 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from solov2.errors import SOLOv2Error
@@ -24,6 +27,20 @@ class CommandParser(argparse.ArgumentParser):
 def add_debug_flag(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the flag `--debug` that `run_command` reads."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Let Ctrl-C end the process at once, without a traceback, while the block imports what takes seconds."""
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_default or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_command(

@@ -1,129 +1,22 @@
-"""Measure a model on COCO-format data: `python -m solov2.evaluate --help`."""
+"""Measure a model on COCO-format data: `python -m solov2.evaluate --help`.
+
+Here the options are read and checked, without torch; the work is in `solov2.evaluation.evaluate_run`.
+"""
 
 import argparse
-import json
-import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
-
-from solov2.cli import CommandParser, add_debug_flag, run_command
-from solov2.data.coco_dataset import CocoDataset
-from solov2.decoding.geometry import Image
-from solov2.errors import DatasetError, SOLOv2Error, few_of
-from solov2.evaluation.metrics import METRICS, coco_metrics
-from solov2.evaluation.predictions import read_predictions
-from solov2.files import check_writable, writing
-from solov2.instances import Instances
-from solov2.load import load_model
-from solov2.network.model import SOLOv2
-from solov2.runtime.device import find_device
-
-_THREADS = 4  # that read pictures and encode masks while the network runs
-
-Item = TypeVar("Item")
-Value = TypeVar("Value")
+from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.errors import SOLOv2Error
+from solov2.files import check_writable
+from solov2.runtime.names import check_device_name, check_dtype_name
+from solov2.variants import VARIANTS, find_weights_file
 
 
-def predictions(
-    model: SOLOv2, dataset: CocoDataset, batch_size: int = 1, show_progress: bool = True
-) -> list[dict[str, Any]]:
-    """Return the model's instances on every picture, in COCO's results format.
-
-    Pictures are read, and masks encoded, beside the network.
-
-    Args:
-        model: its classes are matched with the dataset's categories by name; others are left out.
-        dataset: the pictures.
-        batch_size: pictures that the model is given at once; the results are the same.
-        show_progress: a progress bar on standard error.
-    """
-    category_of = {
-        model.class_names.index(name): category_id
-        for name, category_id in zip(dataset.class_names, dataset.category_ids, strict=True)
-        if name in model.class_names
-    }
-
-    def read(indices: range) -> list[Image]:
-        return [dataset.picture(index) for index in indices]
-
-    def encode(found: tuple[int, Instances]) -> list[dict[str, Any]]:
-        index, instances = found
-        return _as_results(instances, dataset.images[index]["id"], category_of)
-
-    count = len(dataset)
-    batches = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
-    results: list[dict[str, Any]] = []
-    # Products as small as those that enlarge a mask take numpy's threads, which spin, many times the work.
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(_THREADS) as pool:
-        pictures = _ahead(pool, read, batches, 2)
-        found = enumerate(instances for images in pictures for instances in model.predict(images))
-        encoded = _ahead(pool, encode, found, 2 * _THREADS)
-        for part in tqdm(encoded, "evaluate", count, unit="img", disable=not show_progress):
-            results.extend(part)
-    return results
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Value], items: Iterable[Item], most: int
-) -> Iterator[Value]:
-    """Yield `function` of each item in order, with at most so many items begun and not yet asked for."""
-    begun: deque[Future[Value]] = deque()
-    for item in items:
-        begun.append(pool.submit(function, item))
-        if len(begun) > most:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
-
-
-def _as_results(instances: Instances, image_id: int, category_of: dict[int, int]) -> list[dict[str, Any]]:
-    return [
-        {"image_id": image_id, "category_id": category_of[label], "segmentation": code, "score": score}
-        for code, label, score in zip(
-            instances.rle(), instances.labels.tolist(), instances.scores.tolist(), strict=True
-        )
-        if label in category_of
-    ]
-
-
-def shared_classes(model_classes: Sequence[str], dataset: CocoDataset) -> list[str]:
-    """Return the dataset's categories that the model knows, and say on standard error what is left out.
-
-    Raises:
-        DatasetError: they have no name in common.
-    """
-    shared = [name for name in dataset.class_names if name in model_classes]
-    if not shared:
-        raise DatasetError(
-            f"the model and {dataset.annotations_file} have no class name in common: the model knows "
-            f"{few_of(model_classes)}, the file {few_of(dataset.class_names)}"
-        )
-    sides = {
-        "categories that the model does not know": [name for name in dataset.class_names if name not in shared],
-        "classes of the model that the file lacks": [name for name in model_classes if name not in shared],
-    }
-    for what, names in sides.items():
-        if names:
-            print(f"left out: {len(names)} {what}: {few_of(names)}", file=sys.stderr)
-    return shared
-
-
-def table(metrics: dict[str, dict[str, Any]]) -> str:
-    """Return the figures in percent, one row for masks, boxes, and the masks of each class."""
-    classes: dict[str, dict[str, float]] = metrics["masks"]["classes"]
-    rows = {"all masks": metrics["masks"], "all boxes": metrics["boxes"], **classes}
-    width = max(map(len, rows)) + 1
-    lines = [" " * width + "".join(f"{name:>7}" for name in METRICS)]
-    for title, figures in rows.items():
-        values = ("-" if figures[name] < 0 else f"{100 * figures[name]:.1f}" for name in METRICS)
-        lines.append(f"{title:<{width}}" + "".join(f"{value:>7}" for value in values))
-    return "\n".join(lines)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_command(parse_arguments(), evaluate, argv)
 
 
 def parse_arguments() -> argparse.ArgumentParser:
@@ -149,41 +42,21 @@ def parse_arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def run_evaluation(options: argparse.Namespace) -> int:
-    """Do what the command line asks."""
+def evaluate(options: argparse.Namespace) -> int:
+    """Check the options and do what they say; return the exit code."""
+    if options.model and options.model not in VARIANTS:
+        find_weights_file(options.model)
+    check_device_name(options.device)
+    check_dtype_name(options.dtype)
     if options.batch < 1:
         raise SOLOv2Error(f"--batch must be at least 1, got {options.batch}")
     if options.model and not options.images:
         raise SOLOv2Error("--model needs --images DIR, the folder of the pictures")
     for path in filter(None, (options.out, options.predictions)):
         check_writable(path)
-    dataset = CocoDataset(options.images or options.annotations.parent, options.annotations)
-    if options.classes:
-        dataset = dataset.with_classes(options.classes.split(","))
-    if options.from_predictions:
-        results = read_predictions(options.from_predictions, dataset)
-    else:
-        device = find_device(options.device)
-        model = load_model(options.model, device=device, dtype=options.dtype)
-        dataset = dataset.with_classes(shared_classes(model.class_names, dataset))
-        results = predictions(model, dataset, options.batch)
-    if options.predictions:
-        _write(options.predictions, results)
-    metrics = {"masks": coco_metrics(dataset, results), "boxes": coco_metrics(dataset, results, "bbox")}
-    print(table(metrics))
-    if options.out:
-        _write(options.out, metrics)
-    return 0
-
-
-def _write(path: Path, value: Any) -> None:
-    with writing(path):
-        path.write_text(json.dumps(value))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line."""
-    return run_command(parse_arguments(), run_evaluation, argv)
+    with importing():
+        from solov2.evaluation.evaluate_run import run_evaluation
+    return run_evaluation(options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writing files, and what to say when that fails."""
+"""Which files are pictures, and writing files: what to say when that fails."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from solov2.errors import SOLOv2Error
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 def check_writable(path: Path) -> None:

@@ -9,10 +9,10 @@ import torch
 from solov2.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from solov2.checkpoints.identify import class_count, fit_state_dict, variant_of
 from solov2.checkpoints.published import weights_path
-from solov2.errors import CheckpointError, UnknownNameError
+from solov2.errors import CheckpointError
 from solov2.network.model import SOLOv2
 from solov2.runtime.device import find_device, find_dtype, prepare, stays_in_range, widest_fast_dtype
-from solov2.variants import VARIANTS, Variant, find_variant
+from solov2.variants import VARIANTS, Variant, find_variant, find_weights_file
 
 
 def load_model(
@@ -55,7 +55,7 @@ def load_model(
 def _read(name: str | Path, checkpoint: str | Path | None) -> tuple[Variant, Checkpoint]:
     """Return the weights that are asked for and the row of their variant, at the size that they are run at."""
     if checkpoint is None and str(name) not in VARIANTS:
-        path = _existing_file(Path(name))
+        path = find_weights_file(str(name))
         weights = read_checkpoint(path)
         variant = find_variant(variant_of(weights, path))
     else:
@@ -70,14 +70,6 @@ def _filled(variant: Variant, weights: Checkpoint) -> SOLOv2:
     model = SOLOv2(variant, _class_names(weights, variant))
     model.load_state_dict(fit_state_dict(weights.state_dict, model))
     return model
-
-
-def _existing_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    if path.suffix or len(path.parts) > 1:
-        raise CheckpointError(f"no such weights file: {path}. A variant's name works too: {', '.join(VARIANTS)}")
-    raise UnknownNameError("variant", str(path), VARIANTS)
 
 
 def _class_names(weights: Checkpoint, variant: Variant) -> tuple[str, ...]:

@@ -4,135 +4,24 @@ A run lives in one folder: `log.jsonl` (a line per logged step and per validatio
 on), `best.safetensors` (the averaged weights with the best validation AP), `pictures/` (what was found on some
 validation pictures after each epoch), `report.html` (all of it on one page). The same command continues a run that was
 cut off. `torchrun --nproc-per-node N -m solov2.train ...` trains on N GPUs.
+
+Here the options are read and checked, without torch; the work is in `solov2.training.train_run`.
 """
 
 import argparse
-import json
-import math
-import shlex
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from tqdm import tqdm
-
-from solov2.checkpoints.checkpoint import save_checkpoint
-from solov2.cli import CommandParser, add_debug_flag, run_command
-from solov2.data.coco_dataset import CocoDataset
+from solov2.cli import CommandParser, add_debug_flag, importing, run_command
 from solov2.errors import SOLOv2Error
-from solov2.evaluate import predictions
-from solov2.evaluation.metrics import coco_metrics
-from solov2.files import writing
-from solov2.runtime.device import find_dtype
-from solov2.training.batches import Batch, steps_per_epoch, training_batches
-from solov2.training.distributed import joined_processes
-from solov2.training.loop import Run, learning_rate, save_run, training_step
-from solov2.training.losses import Losses
-from solov2.training.previews import write_previews
-from solov2.training.report import write_report
-from solov2.training.setup import Data, choose_config, open_data, start_run
-from solov2.training.train_config import PRESETS, published_ap
-from solov2.variants import VARIANTS
-
-LOG_EVERY_STEPS = 20
-SAVE_EVERY_SECONDS = 60.0
+from solov2.runtime.names import check_device_name, check_dtype_name
+from solov2.training.train_config import PRESETS, find_preset, published_ap
+from solov2.variants import VARIANTS, find_variant
 
 
-class Log:
-    """`log.jsonl`: one JSON object a line, complete at every moment."""
-
-    def __init__(self, path: Path) -> None:
-        """Append to `path`, which is made."""
-        self._path = path
-        with writing(path):
-            path.touch()
-
-    def write(self, **values: Any) -> None:
-        """Append one line; raise SOLOv2Error if the disk refuses."""
-        with writing(self._path), self._path.open("a") as file:
-            file.write(json.dumps(values) + "\n")
-
-
-def train(run: Run, data: Data, out: Path, dtype: torch.dtype, workers: int) -> None:
-    """Train from `run.step` to the end, validating after every epoch.
-
-    Args:
-        run: fresh or resumed.
-        data: to train on and to measure AP on; without the latter, the averaged weights are exported unmeasured.
-        out: the run's folder.
-        dtype: of the forward pass; weights and losses stay in float32.
-        workers: processes that prepare the pictures.
-
-    Raises:
-        SOLOv2Error: the loss or its gradient is no longer a number; names the step.
-    """
-    log = Log(out / "log.jsonl")
-    is_first = run.processes.is_first
-    if run.step == 0 and is_first and data.validation:
-        write_previews(run.averaged, data.validation, out / "pictures", 0)
-    per_epoch = steps_per_epoch(data.train, run.config)
-    for epoch in range(run.step // per_epoch, run.config.epochs):
-        first = run.step - epoch * per_epoch
-        loader = training_batches(data.train, run.model.variant, run.config, epoch, first, workers, run.processes)
-        title = f"epoch {epoch + 1}/{run.config.epochs}"
-        bar = tqdm(loader, title, per_epoch, initial=first, unit="step", disable=not is_first)
-        for step_losses, norm in _steps(run, bar, out, dtype, per_epoch):
-            bar.set_postfix(mask=f"{step_losses.mask:.3f}", category=f"{step_losses.category:.3f}")
-            if is_first and run.step % LOG_EVERY_STEPS == 0:
-                _log_step(log, run, step_losses, norm, per_epoch)
-        if is_first:
-            _validate(run, data.validation, out, log, epoch)
-            save_run(run, out / "last.pt")
-
-
-def _steps(
-    run: Run, batches: "tqdm[Batch]", out: Path, dtype: torch.dtype, per_epoch: int
-) -> Iterator[tuple[Losses, float]]:
-    saved_at = begun_at = time.monotonic()
-    for batch in batches:
-        rate = learning_rate(run.config, run.step, per_epoch)
-        step_losses, norm = training_step(run, batch, dtype, rate)
-        yield step_losses, norm
-        now = time.monotonic()
-        run.trained_seconds += now - begun_at
-        begun_at = now
-        is_last = run.step % per_epoch == 0  # saved after the validation, which a cut must not skip
-        if run.processes.is_first and now - saved_at > SAVE_EVERY_SECONDS and not is_last:
-            save_run(run, out / "last.pt")
-            saved_at = now
-
-
-def _log_step(log: Log, run: Run, step_losses: Losses, norm: float, per_epoch: int) -> None:
-    log.write(
-        step=run.step,
-        epoch=round(run.step / per_epoch, 3),
-        mask_loss=float(step_losses.mask),
-        category_loss=float(step_losses.category),
-        gradient_norm=norm if math.isfinite(norm) else None,  # float16 overflowed, and the step was left out
-        learning_rate=run.optimizer.param_groups[-1]["lr"],
-        seconds=round(run.trained_seconds, 1),
-    )
-
-
-def _validate(run: Run, validation: CocoDataset | None, out: Path, log: Log, epoch: int) -> None:
-    ap = run.best_ap
-    if validation is not None:
-        metrics = coco_metrics(validation, predictions(run.averaged, validation))
-        log.write(step=run.step, epoch=epoch + 1, seconds=round(run.trained_seconds, 1), validation=metrics)
-        by_class = ", ".join(f"{name} {values['AP50']:.3f}" for name, values in list(metrics["classes"].items())[:5])
-        tqdm.write(
-            f"epoch {epoch + 1}: mask AP {metrics['AP']:.3f}, AP50 {metrics['AP50']:.3f} ({by_class})", sys.stderr
-        )
-        write_previews(run.averaged, validation, out / "pictures", epoch + 1)
-        ap = metrics["AP"]
-    if ap >= run.best_ap:
-        run.best_ap = ap
-        metadata = {"epoch": epoch + 1, "mask_ap": round(ap, 4)} if validation else {"epoch": epoch + 1}
-        model = run.averaged
-        save_checkpoint(out / "best.safetensors", model.state_dict(), model.variant.name, model.class_names, metadata)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_command(parse_arguments(), train, argv)
 
 
 def parse_arguments() -> argparse.ArgumentParser:
@@ -188,38 +77,37 @@ def parse_arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def run_training(options: argparse.Namespace) -> int:
-    """Do what the command line asks."""
+def train(options: argparse.Namespace) -> int:
+    """Check the options and do what they say; return the exit code."""
+    check_options(options)
+    with importing():
+        from solov2.training.train_run import run_training
+    return run_training(options)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Find mistakes in the options, as far as that can be done without torch and without reading the data.
+
+    Raises:
+        UnknownNameError: there is no such variant, preset, device or precision.
+        SOLOv2Error: a number is out of its range, or options are missing or do not go together.
+    """
+    if options.variant:
+        find_variant(options.variant)
+    if options.preset:
+        find_preset(options.preset)
+    check_device_name(options.device)
+    check_dtype_name(options.dtype)
     if options.workers < 0:
         raise SOLOv2Error(f"--workers must be 0 or more, got {options.workers}")
-    with joined_processes(options.device) as (processes, device):
-        choose_config(options, 1, processes)  # for its errors, as reading the data may take a while
-        dtype = find_dtype("bfloat16" if options.dtype == "auto" and device.type == "cuda" else options.dtype, device)
-        data = open_data(options, processes)
-        config = choose_config(options, len(data.train), processes)
-        run = start_run(options, config, data, device, dtype, processes)
-        train(run, data, options.out, dtype, options.workers)
-        if processes.is_first:
-            _finish(options.out, data.validation)
-    return 0
-
-
-def _finish(out: Path, validation: CocoDataset | None) -> None:
-    """Write the report, and print the commands that follow."""
-    model = f"--model {shlex.quote(str(out / 'best.safetensors'))}"
-    commands = {"see it live": f"python -m app.webcam {model}"}
-    if validation is not None:
-        images, annotations = (shlex.quote(str(p)) for p in (validation.images_folder, validation.annotations_file))
-        commands["measure it"] = f"python -m solov2.evaluate {model} --images {images} --annotations {annotations}"
-    print(f"done: {out / 'best.safetensors'}")
-    print(f"look at it: {write_report(out, list(commands.values()))}")
-    for purpose, command in commands.items():
-        print(f"{purpose}: {command}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line."""
-    return run_command(parse_arguments(), run_training, argv)
+    if bool(options.data) == bool(options.images) or bool(options.images) != bool(options.annotations):
+        raise SOLOv2Error("name the pictures by --data FOLDER, or by --images DIR and --annotations JSON")
+    if options.data and (options.val_images or options.val_annotations):
+        raise SOLOv2Error("--data finds its validation pictures itself: leave out --val-images and --val-annotations")
+    if options.val_images and not options.val_annotations:
+        raise SOLOv2Error("--val-images needs --val-annotations JSON")
+    if options.init and options.backbone:
+        raise SOLOv2Error("--init and --backbone both say where to start from: give one of them")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ The rows reproduce the configurations published with OpenMMLab's checkpoints; `n
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from solov2.errors import UnknownNameError
+from solov2.errors import CheckpointError, UnknownNameError
 
 COCO_CLASSES: tuple[str, ...] = tuple(
     (
@@ -179,3 +180,18 @@ def find_variant(name: str) -> Variant:
     if name not in VARIANTS:
         raise UnknownNameError("variant", name, VARIANTS)
     return VARIANTS[name]
+
+
+def find_weights_file(name: str) -> Path:
+    """Return the path of the weights file called `name`, where that is not the name of a variant.
+
+    Raises:
+        CheckpointError: there is no such file.
+        UnknownNameError: it looks like a variant's name, and there is no such variant either.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix or len(path.parts) > 1:
+        raise CheckpointError(f"no such weights file: {path}. A variant's name works too: {', '.join(VARIANTS)}")
+    raise UnknownNameError("variant", name, VARIANTS)

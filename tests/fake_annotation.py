@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from app import annotate
+from app import annotate, annotate_run
 from app.stream.frames import ControlPanel, Frame, Result
 from solov2 import Instances
 from solov2.masks.mask_crop import MaskCrop
@@ -70,8 +70,8 @@ class FakeSegmenter:
 def use_fake_model(monkeypatch: pytest.MonkeyPatch, weight: float = 1.0) -> None:
     """Let `app.annotate` have these."""
     monkeypatch.setattr(FakeSegmenter, "batches", [], raising=False)
-    monkeypatch.setattr(annotate, "load_model", lambda name, **options: FakeModel(weight))
-    monkeypatch.setattr(annotate, "Segmenter", FakeSegmenter)
+    monkeypatch.setattr(annotate_run, "load_model", lambda name, **options: FakeModel(weight))
+    monkeypatch.setattr(annotate_run, "Segmenter", FakeSegmenter)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 import torch
 
-from app import webcam
+from app import webcam_run
 from app.stream.frames import ControlPanel, Frame, Result
 from solov2 import Instances
 from solov2.runtime.device import find_dtype
@@ -51,7 +51,7 @@ def use_fake_model(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(FakeSegmenter, "panels", [], raising=False)
     monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lambda frame: None), raising=False)
-    monkeypatch.setattr(webcam, "load_model", load_model)
-    monkeypatch.setattr(webcam, "Segmenter", FakeSegmenter)
-    monkeypatch.setattr(webcam, "has_display", lambda: False)
+    monkeypatch.setattr(webcam_run, "load_model", load_model)
+    monkeypatch.setattr(webcam_run, "Segmenter", FakeSegmenter)
+    monkeypatch.setattr(webcam_run, "has_display", lambda: False)
     return names

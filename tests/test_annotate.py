@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from app import annotate
+from app import annotate, annotate_run
 from app.annotation.jsonl_sink import AnnotationSink
 from app.sources import open_source
 from tests.fake_annotation import FakeSegmenter, use_fake_model
@@ -283,7 +283,7 @@ def test_a_terminal_gets_a_line_for_the_inputs_one_for_the_frames_and_one_for_th
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = write_video(tmp_path / "other.mkv", [grey(0)] * 5)  # a container that does not count its frames
-    monkeypatch.setattr(annotate, "is_terminal", lambda: True)
+    monkeypatch.setattr(annotate_run, "is_terminal", lambda: True)
     assert annotated(tmp_path / "out", clip, other, "--format", "coco,yolo") == 0
     shown = capsys.readouterr().err
     for expected in ("inputs: 100%", f"clip:   0%|          | 0/{FRAMES} ", "other:   0%|          | 0/5 ", "frame/s"):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from app import annotate
-from app.annotation.jsonl_file import Settings
 from app.annotation.jsonl_sink import AnnotationSink
+from app.annotation.settings import Settings
 from app.sources import open_source
 from app.stream.frames import Result
 from app.stream.pipeline import Picture

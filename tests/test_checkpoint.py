@@ -21,7 +21,7 @@ from torchvision.ops import deform_conv2d
 
 from solov2.checkpoints.checkpoint import read_checkpoint, save_checkpoint
 from solov2.errors import CheckpointError
-from solov2.network.resnet import DeformableConv2d
+from solov2.network.deformable import DeformableConv2d
 from solov2.variants import COCO_CLASSES, VARIANTS
 
 HISTORY = "mmengine.logging.history_buffer"

@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from solov2.checkpoints.checkpoint import save_checkpoint
 from solov2.data.coco_dataset import CocoDataset, mask_code
 from solov2.errors import DatasetError
-from solov2.evaluate import main, predictions, shared_classes
+from solov2.evaluate import main
+from solov2.evaluation.evaluate_run import predictions, shared_classes
 from solov2.evaluation.metrics import METRICS, coco_metrics
 from solov2.instances import Instances
 from solov2.network.model import SOLOv2
@@ -196,7 +197,8 @@ def test_predictions_are_the_same_in_batches_of_any_size(dataset: CocoDataset, e
     assert [one["image_id"] for one in one_by_one] == sorted(one["image_id"] for one in one_by_one)
     by_three = predictions(eager_model, dataset, batch_size=3, show_progress=False)
     assert [one["category_id"] for one in by_three] == [one["category_id"] for one in one_by_one]
-    assert [one["score"] for one in by_three] == pytest.approx([one["score"] for one in one_by_one], abs=1e-4)
+    # Rounding may move a pixel of an untrained model's mask across the threshold, which changes its mean probability.
+    assert [one["score"] for one in by_three] == pytest.approx([one["score"] for one in one_by_one], abs=2e-3)
 
 
 def test_masks_are_enlarged_without_numpys_own_threads(
@@ -326,11 +328,13 @@ def test_predictions_of_categories_that_the_file_lacks_are_counted(
 def test_a_file_that_cannot_be_written_is_told_before_the_model_runs(
     dataset: CocoDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ("--images", dataset.images_folder, "--annotations", dataset.annotations_file)
+    no_model = tmp_path / "no_model.pth"
+    no_model.write_bytes(b"")
+    given = ("--model", no_model, "--images", dataset.images_folder, "--annotations", dataset.annotations_file)
     for option in ("--out", "--predictions"):
-        assert run("--model", "no/such.pth", *given, option, tmp_path) == 2
+        assert run(*given, option, tmp_path) == 2
         assert capsys.readouterr().err == f"error: could not write {tmp_path}: Is a directory\n"
-        assert run("--model", "no/such.pth", *given, option, dataset.annotations_file / "x.json") == 2
+        assert run(*given, option, dataset.annotations_file / "x.json") == 2
         assert "could not write" in capsys.readouterr().err
 
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from app.sources import camera, list_cameras, network, open_source, redact
+from app.sources import camera, network, open_source, redact
+from app.sources.camera import list_cameras
 from app.stream.frames import Frame
 from app.stream_errors import SourceError
 from tests.fake_media import frames_until_error, grey, write_video

@@ -7,23 +7,26 @@ import torchvision
 from torch import nn
 
 from solov2 import VARIANTS
+from solov2.network.deformable import DeformableConv2d
 from solov2.network.fpn import FPN
 from solov2.network.head import append_coordinates
 from solov2.network.model import SOLOv2
-from solov2.network.resnet import Backbone, DeformableConv2d
+from solov2.network.resnet import RESNETS, Backbone
 
 
-def test_an_ordinary_backbone_gives_torchvisions_feature_maps() -> None:
-    resnet = torchvision.models.resnet18(weights=None).eval()
-    backbone = Backbone("resnet18").eval()
+@pytest.mark.parametrize("name", RESNETS)
+def test_an_ordinary_backbone_has_torchvisions_tensors_and_feature_maps(name: str) -> None:
+    resnet = torchvision.models.get_model(name, weights=None).eval()
+    backbone = Backbone(name).eval()
+    assert [*backbone.state_dict(), "fc.weight", "fc.bias"] == list(resnet.state_dict())
     backbone.load_state_dict(resnet.state_dict(), strict=False)
-    images = torch.randn(2, 3, 64, 96)
+    images = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         maps = backbone(images)
         pooled = F.adaptive_avg_pool2d(maps[-1], 1).flatten(1)
-        assert torch.allclose(resnet.fc(pooled), resnet(images), atol=1e-5)
+        assert torch.equal(resnet.fc(pooled), resnet(images))
     assert [tuple(features.shape) for features in maps] == [
-        (2, channels, 64 // stride, 96 // stride)
+        (1, channels, 64 // stride, 96 // stride)
         for channels, stride in zip(backbone.out_channels, (4, 8, 16, 32), strict=True)
     ]
 

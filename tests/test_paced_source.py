@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from app.sources import PacedSource
+from app.sources.paced import PacedSource
 from app.stream.frames import Frame
 from tests.fake_media import grey
 

@@ -46,8 +46,8 @@ def one_thread() -> Any:
 def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two epochs of three steps, every one logged and saved."""
     monkeypatch.setitem(PRESETS, "nano", TINY)
-    monkeypatch.setattr("solov2.train.LOG_EVERY_STEPS", 1)
-    monkeypatch.setattr("solov2.train.SAVE_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr("solov2.training.train_run.LOG_EVERY_STEPS", 1)
+    monkeypatch.setattr("solov2.training.train_run.SAVE_EVERY_SECONDS", -1.0)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
             raise KeyboardInterrupt
         return training_step(run, *others)
 
-    monkeypatch.setattr("solov2.train.training_step", stopping)
+    monkeypatch.setattr("solov2.training.train_run.training_step", stopping)
 
 
 @pytest.mark.parametrize("step", [2, 4])
@@ -158,7 +158,7 @@ def test_a_run_cut_off_while_it_is_validated_is_validated_again(
 
     options = "--epochs", 1, "--val-annotations", folder / "val.json"
     with monkeypatch.context() as patch:
-        patch.setattr("solov2.train.predictions", interrupt)
+        patch.setattr("solov2.training.train_run.predictions", interrupt)
         assert train(*options) == 130
     assert train(*options) == 0
     assert sum("validation" in line for line in log_of(folder / "run")) == 1

@@ -12,9 +12,9 @@ from pathlib import Path
 import av
 import pytest
 
-from app import webcam
+from app import webcam, webcam_run
 from app.sinks.mp4 import Mp4Writer
-from app.sources import Camera
+from app.sources.camera import Camera
 from app.stream.frames import ControlPanel, Frame, Result
 from app.stream.pipeline import Picture
 from tests.fake_media import grey, write_video
@@ -81,7 +81,7 @@ def test_instances_are_tracked_if_asked(
         drawn.append(result)
         return result.frame.image
 
-    monkeypatch.setattr(webcam.Renderer, "draw", draw)
+    monkeypatch.setattr(webcam_run.Renderer, "draw", draw)
     saved = tmp_path / "out.mp4"
     assert webcam.main(["--source", str(clip), "--headless", "--save", str(saved), "--max-frames", "3", *options]) == 0
     assert {result.track_ids for result in drawn} == {track_ids}
@@ -184,7 +184,7 @@ def test_ctrl_c_while_the_model_is_loaded_is_one_word(
     def load_model(name: str, **options: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(webcam, "load_model", load_model)
+    monkeypatch.setattr(webcam_run, "load_model", load_model)
     assert webcam.main(["--source", "demo", "--headless"]) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
 
@@ -271,8 +271,8 @@ class FakeWindow:
 def test_a_window_shows_a_file_as_it_was_filmed_and_obeys_ctrl_c_in_a_long_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webcam, "has_display", lambda: True)
-    monkeypatch.setattr(webcam, "WindowSink", FakeWindow)
+    monkeypatch.setattr(webcam_run, "has_display", lambda: True)
+    monkeypatch.setattr(webcam_run, "WindowSink", FakeWindow)
     clip = write_video(tmp_path / "clip.mkv", [grey(0)] * 3, [0, 500, 3_600_000])
     started = time.monotonic()
     assert webcam.main(["--source", str(clip)]) == 130
@@ -280,10 +280,10 @@ def test_a_window_shows_a_file_as_it_was_filmed_and_obeys_ctrl_c_in_a_long_gap(
 
 
 def test_cameras_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(webcam, "list_cameras", lambda: [Camera(2, "Front", (480, 640))])
+    monkeypatch.setattr(webcam_run, "list_cameras", lambda: [Camera(2, "Front", (480, 640))])
     assert webcam.main(["--list-cameras"]) == 0
     assert capsys.readouterr().out == "2  Front  640x480\n"
-    monkeypatch.setattr(webcam, "list_cameras", list)
+    monkeypatch.setattr(webcam_run, "list_cameras", list)
     assert webcam.main(["--list-cameras"]) == 0
     assert capsys.readouterr().out == "no camera found\n"
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from app.sources import open_source, redact
 from app.sources.address import scheme_of
-from app.sources.pictures import PICTURE_SUFFIXES, PictureSource, files_in, natural_order
+from app.sources.pictures import PictureSource, files_in, natural_order
 from app.sources.video import VIDEO_SUFFIXES
 from app.stream_errors import SourceError
+from solov2.files import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from app.annotation.jsonl_file import FileSource

@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 
 from app.annotation.formats import FORMATS
 from app.annotation.inputs import Input
-from app.annotation.jsonl_file import FileSource, Progress, Recording, Settings, source_header
+from app.annotation.jsonl_file import FileSource, Progress, Recording, source_header
 from app.annotation.jsonl_sink import AnnotationSink
 from app.annotation.outcome import Outcome
 from app.annotation.resumable_tracking import Recorder, rebuild
+from app.annotation.settings import Settings
 from app.drawing.renderer import Renderer
 from app.processors.tracker import Tracker
 from app.sinks.audio import Audio

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,6 @@ from app.annotation.jsonl_reader import InstancesFile
 from app.annotation.jsonl_schema import FORMAT, FrameLine, HeaderLine, parse_line
 from app.sinks.writable import writing
 from app.sources.selection import Selection
-from app.stream.frames import Controls
 from app.stream.pipeline import Source
 from app.stream_errors import SinkError
 from solov2 import SOLOv2
@@ -28,45 +27,6 @@ class FileSource(Source, Protocol):
     """A source that is not live, of which a selection can be read."""
 
     selection: Selection
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What decides the content of the lines, beside the input and the model.
-
-    Attributes:
-        score: least score of an instance, in [0, 1].
-        classes: names of the classes to look for; None looks for all.
-        start, end: seconds; frames before the one and from the other on are left out. None leaves none out.
-        stride: every so many frames.
-        batch: frames that run through the model together. Rounding may differ with the company of a frame, so batches
-            are cut at the same places after an interruption.
-        track: whether instances get ids that last.
-    """
-
-    score: float = 0.3
-    classes: frozenset[str] | None = None
-    start: float | None = None
-    end: float | None = None
-    stride: int = 1
-    batch: int = 1
-    track: bool = False
-
-    def as_header(self) -> dict[str, Any]:
-        """Return them ready for JSON."""
-        values = asdict(self)
-        kept = values.pop("classes")
-        return values | {"kept_classes": sorted(kept) if kept is not None else None}
-
-    def controls(self) -> Controls:
-        """Return what a segmenter has to know."""
-        return Controls(self.score, self.classes)
-
-    def selection(self, after_index: int = -1) -> Selection:
-        """Return the frames that are wanted, from the one after `after_index` on."""
-        limits = {"start_seconds": self.start, "end_seconds": self.end}
-        given: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
-        return Selection(stride=self.stride, after_index=after_index, **given)
 
 
 def weights_fingerprint(model: SOLOv2) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.sources import redact
-from app.sources.pictures import PICTURE_SUFFIXES
 from app.sources.video import VIDEO_SUFFIXES
 from app.stream_errors import SourceError
+from solov2.files import PICTURE_SUFFIXES
 
 STREAM_SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 MAX_LISTED = 200

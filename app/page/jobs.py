@@ -15,8 +15,9 @@ import av
 
 from app.annotate import annotate
 from app.annotation.formats import FORMATS
-from app.annotation.jsonl_file import FileSource, Settings, model_header, source_header
+from app.annotation.jsonl_file import FileSource, model_header, source_header
 from app.annotation.jsonl_sink import AnnotationSink
+from app.annotation.settings import Settings
 from app.page.model_cache import Models
 from app.sinks.audio import Audio
 from app.sinks.video_sink import VideoSink

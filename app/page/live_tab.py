@@ -10,8 +10,9 @@ import gradio as gr
 
 from app.page.site import Site
 from app.page.stream_runner import Choice
-from app.sources import find_source, list_cameras, redact
+from app.sources import find_source, redact
 from app.sources.browser import BrowserSource
+from app.sources.camera import list_cameras
 from app.sources.network import open_network
 from app.sources.repeated import RepeatedSource
 from app.stream.pipeline import Source

@@ -5,13 +5,16 @@ import ipaddress
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.options import count
-from app.page.access import Access
-from app.page.model_cache import Models
 from app.stream_errors import AppError
 from solov2 import VARIANTS
 from solov2.cli import CommandParser, add_debug_flag
+
+if TYPE_CHECKING:
+    from app.page.access import Access
+    from app.page.model_cache import Models
 
 LOGIN_VARIABLE = "SOLOV2_LOGIN"
 
@@ -62,7 +65,7 @@ def check_listening(options: argparse.Namespace) -> None:
         raise AppError(f"could not listen on {where}: {reason}. Choose another --host or --port") from error
 
 
-def access_of(options: argparse.Namespace) -> Access:
+def access_of(options: argparse.Namespace) -> "Access":
     """Return what visitors may reach.
 
     Where only this machine can reach the page, its user may reach what any program of theirs can: the current folder,
@@ -71,6 +74,8 @@ def access_of(options: argparse.Namespace) -> Access:
     Raises:
         AppError: a folder does not exist.
     """
+    from app.page.access import Access
+
     alone = is_loopback(options.host) and not options.share
     for folder in options.folder or ():
         if not folder.is_dir():
@@ -80,12 +85,14 @@ def access_of(options: argparse.Namespace) -> Access:
     return Access(tuple(folders), tuple(addresses), options.cameras or alone)
 
 
-def models_of(options: argparse.Namespace) -> Models:
+def models_of(options: argparse.Namespace) -> "Models":
     """Return the models that are offered.
 
     Raises:
         AppError: one of them is neither a variant nor a file.
     """
+    from app.page.model_cache import Models
+
     for name in options.model or ():
         if name not in VARIANTS and not Path(name).is_file():
             raise AppError(f"no model {name!r}: it must be a weights file, or one of {', '.join(VARIANTS)}")

@@ -16,7 +16,7 @@ from app.processors.tracker import Tracker, tracked
 from app.segmenter import Segmenter
 from app.sinks.jpeg_sink import JpegSink, LatestJpeg
 from app.sinks.live_recording import RecordingSink
-from app.sources import PacedSource
+from app.sources.paced import PacedSource
 from app.stream.frames import ControlPanel, Controls, Result
 from app.stream.pipeline import FRAMES_WAITING_WATCHED, Picture, Quit, Sink, Source, run
 from app.stream.stats import StreamStats

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.annotation.jsonl_file import Settings
+from app.annotation.settings import Settings
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO, VideoJob
 from app.page.live_tab import QUICK, model_fields, problem
 from app.page.site import Site

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from app.sinks.audio import Audio
 from app.sinks.encoder import X264, find_encoder
 from app.sinks.mp4 import Mp4Writer
-from app.sinks.writable import check_writable
+from app.sinks.writable import check_video_path
 from app.stream.channel import Cancelled, Channel
 from app.stream.frames import Result
 from app.stream_errors import SinkError
@@ -116,14 +116,3 @@ class VideoSink:
             ) from self._failure
         if self._failure is not None:
             raise self._failure
-
-
-def check_video_path(path: Path) -> None:
-    """Look whether a video can be written to `path`, as far as can be told without touching it.
-
-    Raises:
-        SinkError: it cannot, or its name does not end in .mp4.
-    """
-    if path.suffix.lower() != ".mp4":
-        raise SinkError(f"a video is written as .mp4, got {str(path)!r}: choose a name that ends in .mp4")
-    check_writable(path)

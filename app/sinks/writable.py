@@ -22,6 +22,17 @@ def check_writable(path: Path) -> None:
         raise SinkError(f"could not write {path}: no permission. Choose another place")
 
 
+def check_video_path(path: Path) -> None:
+    """Look whether a video can be written to `path`, as far as can be told without touching it.
+
+    Raises:
+        SinkError: it cannot, or its name does not end in .mp4.
+    """
+    if path.suffix.lower() != ".mp4":
+        raise SinkError(f"a video is written as .mp4, got {str(path)!r}: choose a name that ends in .mp4")
+    check_writable(path)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an error of the disk into one line.

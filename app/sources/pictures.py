@@ -18,8 +18,8 @@ from app.sources.selection import EVERYTHING, Selection
 from app.stream.frames import Frame
 from app.stream.ordered_map import ordered_map
 from app.stream_errors import SourceError
+from solov2.files import PICTURE_SUFFIXES
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 DECODERS = min(8, max(1, (os.cpu_count() or 1) // 2))  # threads that read ahead
 _NAMED_AT_MOST = 3
 

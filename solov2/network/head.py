@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from solov2.network.deformable import DeformableConv2d
 from solov2.network.outputs import HeadOutputs
-from solov2.network.resnet import DeformableConv2d
 from solov2.variants import Variant
 
 CATEGORY_PRIOR_BIAS = -4.59511985013459  # -log(99): every cell starts with a score of 0.01

@@ -1,72 +1,150 @@
-"""torchvision's ResNet, cut to the feature maps C2..C5, and its deformable form."""
+"""ResNet and ResNeXt cut to the feature maps C2..C5, plain or deformable, with torchvision's attribute names.
 
-from collections.abc import Sequence
+They are written out here because `import torchvision` takes longer than `import torch`, for layers that torch has.
+"""
 
-import torch
-import torchvision
+from dataclasses import dataclass
+
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
-from torchvision.ops import deform_conv2d
+
+from solov2.network.deformable import DeformableConv2d
+
+STEM_CHANNELS = 64
+STAGE_CHANNELS = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
 
 
-class DeformableConv2d(nn.Module):
-    """Modulated deformable convolution with one offset group.
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """One row of the family.
 
-    `conv_offset` predicts for each of the K = k * k taps an offset (2 K channels, y before x) and, through a sigmoid,
-    a weight (K channels). It starts at zero, where the layer is an ordinary convolution with half of its weights.
-
-    Shape: (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
-
-    Source: Zhu et al., "Deformable ConvNets v2" (2019); elsewhere ModulatedDeformConv2dPack, DCNv2.
+    Attributes:
+        blocks: how many in each of the four stages.
+        is_bottleneck: blocks are `Bottleneck`, else `BasicBlock`.
+        groups, group_width: of a bottleneck's 3x3 convolution; its inner channels are groups * group_width / 64 times
+            the stage's.
     """
 
+    blocks: tuple[int, int, int, int]
+    is_bottleneck: bool
+    groups: int = 1
+    group_width: int = 64
+
+
+RESNETS = {
+    "resnet18": Depth((2, 2, 2, 2), is_bottleneck=False),
+    "resnet34": Depth((3, 4, 6, 3), is_bottleneck=False),
+    "resnet50": Depth((3, 4, 6, 3), is_bottleneck=True),
+    "resnet101": Depth((3, 4, 23, 3), is_bottleneck=True),
+    "resnext101_64x4d": Depth((3, 4, 23, 3), is_bottleneck=True, groups=64, group_width=4),
+}
+
+
+class Conv3x3(nn.Conv2d):
+    """An ordinary 3x3 convolution without bias, called like `DeformableConv2d`."""
+
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1) -> None:
-        """Create the weights; padding keeps the size at stride 1, there is no bias."""
+        """Create the weights; padding keeps the size at stride 1."""
+        super().__init__(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False)
+
+
+def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
+    """Return the projection beside a block, None where its input can be added as it is."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and the input added to them.
+
+    Shape: (B, in_channels, H, W) to (B, channels, H / stride, W / stride).
+    """
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, channels: int, stride: int, row: Depth, is_deformable: bool) -> None:
+        """Create the layers; of a deformable block the second convolution is deformable."""
         super().__init__()
-        self.stride, self.padding, self.taps = stride, kernel_size // 2, kernel_size**2
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, kernel_size, kernel_size))
-        self.conv_offset = nn.Conv2d(in_channels, 3 * self.taps, kernel_size, stride, self.padding)
-        nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
-        nn.init.zeros_(self.conv_offset.weight)
-        nn.init.zeros_(self.conv_offset.bias)  # type: ignore[arg-type]
+        second = DeformableConv2d if is_deformable else Conv3x3
+        self.conv1, self.bn1 = Conv3x3(in_channels, channels, 3, stride), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = second(channels, channels, 3), nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut(in_channels, channels, stride)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Convolve `features` at the places that they ask for."""
-        predicted = self.conv_offset(features)
-        offsets, modulation = predicted[:, : 2 * self.taps], predicted[:, 2 * self.taps :].sigmoid()
-        # In float32 whatever the rest computes in: half precision places the taps of wide maps a quarter pixel off, and
-        # torchvision has no kernel for bfloat16, nor for float16 on the CPU.
-        inputs = (features, offsets, self.weight, modulation)
-        image, offset, weight, mask = (tensor.float().contiguous() for tensor in inputs)
-        with torch.autocast(features.device.type, enabled=False):
-            convolved: Tensor = deform_conv2d(image, offset, weight, None, self.stride, self.padding, mask=mask)
-        return convolved.to(features.dtype)
+        """Return the features of the next block."""
+        added = features if self.downsample is None else self.downsample(features)
+        inner = self.relu(self.bn1(self.conv1(features)))
+        activated: Tensor = self.relu(self.bn2(self.conv2(inner)).add_(added))
+        return activated
+
+
+class Bottleneck(nn.Module):
+    """A 1x1, a 3x3 and a 1x1 convolution and the input added to them; the stride is that of the 3x3 one.
+
+    Shape: (B, in_channels, H, W) to (B, 4 channels, H / stride, W / stride).
+    """
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, channels: int, stride: int, row: Depth, is_deformable: bool) -> None:
+        """Create the layers; of a deformable block the second convolution is deformable."""
+        super().__init__()
+        inner, out_channels = row.groups * row.group_width * channels // 64, 4 * channels
+        second = DeformableConv2d if is_deformable else Conv3x3
+        self.conv1, self.bn1 = nn.Conv2d(in_channels, inner, 1, bias=False), nn.BatchNorm2d(inner)
+        self.conv2, self.bn2 = second(inner, inner, 3, stride, row.groups), nn.BatchNorm2d(inner)
+        self.conv3, self.bn3 = nn.Conv2d(inner, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut(in_channels, out_channels, stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features of the next block."""
+        added = features if self.downsample is None else self.downsample(features)
+        inner = self.relu(self.bn1(self.conv1(features)))
+        inner = self.relu(self.bn2(self.conv2(inner)))
+        activated: Tensor = self.relu(self.bn3(self.conv3(inner)).add_(added))
+        return activated
 
 
 class Backbone(nn.Module):
     """A ResNet without its classifier; attribute names are torchvision's, so its weights load as they are.
 
     Shape: (B, 3, H, W) to the list of C2..C5 (or C2..C4) at strides 4, 8, 16, 32.
+
+    Attributes:
+        out_channels: of each feature map.
+
+    Source: He et al., "Deep residual learning for image recognition" (2015), with torchvision's place of the stride
+    (v1.5); Xie et al., "Aggregated residual transformations for deep neural networks" (2017).
     """
 
     def __init__(self, name: str, last_stage: int = 5, deformable: bool = False) -> None:
-        """Build torchvision's ResNet called `name` up to C`last_stage`."""
+        """Build the row of `RESNETS` called `name` up to C`last_stage`; `deformable` counts from C3 on."""
         super().__init__()
-        resnet = torchvision.models.get_model(name, weights=None)
-        self.conv1, self.bn1, self.relu, self.maxpool = resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool
-        self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
-        self.stages: list[str] = ["layer1", "layer2", "layer3"]
-        if last_stage == 5:
-            self.layer4 = resnet.layer4
-            self.stages.append("layer4")
-        if deformable:
-            for stage in self.stages[1:]:
-                _make_deformable(getattr(self, stage))
+        row = RESNETS[name]
+        self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 7, stride=2, padding=3, bias=False)
+        self.bn1, self.relu = nn.BatchNorm2d(STEM_CHANNELS), nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.stages = list(STAGE_CHANNELS)[: last_stage - 1]
+        self.out_channels: list[int] = []
+        block = Bottleneck if row.is_bottleneck else BasicBlock
+        before = STEM_CHANNELS
+        for stage, count in zip(self.stages, row.blocks, strict=False):
+            channels, is_first = STAGE_CHANNELS[stage], stage == "layer1"
+            blocks = []
+            for number in range(count):
+                stride = 1 if is_first or number else 2
+                blocks.append(block(before, channels, stride, row, deformable and not is_first))
+                before = channels * block.expansion
+            setattr(self, stage, nn.Sequential(*blocks))
+            self.out_channels.append(before)
+        self._initialise()
 
-    @property
-    def out_channels(self) -> list[int]:
-        """Channels of each feature map."""
-        return [_last_conv(getattr(self, stage)[-1]).out_channels for stage in self.stages]
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is None:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the feature maps of `images`, finest first."""
@@ -82,21 +160,5 @@ class Backbone(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-        for module in (self.conv1, self.bn1, self.layer1):
+        for module in (self.conv1, self.bn1, self.get_submodule("layer1")):
             module.requires_grad_(False)
-
-
-def _last_conv(block: nn.Module) -> nn.Conv2d:
-    conv = block.conv3 if isinstance(block, Bottleneck) else block.conv2
-    assert isinstance(conv, nn.Conv2d)  # torchvision's blocks end in one
-    return conv
-
-
-def _make_deformable(stage: Sequence[nn.Module]) -> None:
-    for block in stage:
-        conv = block.conv2
-        assert isinstance(block, BasicBlock | Bottleneck)
-        assert isinstance(conv, nn.Conv2d)
-        block.conv2 = DeformableConv2d(
-            conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0], conv.groups
-        )

@@ -1,17 +1,16 @@
 """How a network is executed on this device: which one, in which precision, in which memory format."""
 
-import re
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from solov2.decoding.geometry import normalisation
-from solov2.errors import SOLOv2Error, UnknownNameError
+from solov2.errors import SOLOv2Error
 from solov2.network.model import SOLOv2
+from solov2.runtime.names import DTYPE_NAMES, check_device_name, check_dtype_name
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in DTYPE_NAMES}
 
 _BFLOAT16_CAPABILITY = (8, 0)  # of CUDA devices that compute in it: Ampere and later
 _PROBE_PX = 128
@@ -26,12 +25,10 @@ def find_device(name: str) -> torch.device:
         UnknownNameError: it is none of these.
         SOLOv2Error: there is no such CUDA device here.
     """
+    number = check_device_name(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    parts = re.fullmatch(r"cpu|cuda(?::(?P<number>[0-9]{1,9}))?", name)
-    if not parts:
-        raise UnknownNameError("device", name, ("auto", "cpu", "cuda", "cuda:N"))
-    if name != "cpu" and int(parts["number"] or 0) >= torch.cuda.device_count():
+    if number is not None and number >= torch.cuda.device_count():
         raise SOLOv2Error(f"no CUDA device {name!r} here: torch sees {torch.cuda.device_count()}. Use --device cpu")
     return torch.device(name)
 
@@ -61,11 +58,7 @@ def find_dtype(name: str, device: torch.device) -> torch.dtype:
     Raises:
         UnknownNameError: it is none of these.
     """
-    if name == "auto":
-        return fastest_dtype(device)
-    if name not in DTYPES:
-        raise UnknownNameError("dtype", name, ("auto", *DTYPES))
-    return DTYPES[name]
+    return fastest_dtype(device) if check_dtype_name(name) == "auto" else DTYPES[name]
 
 
 def prepare(model: SOLOv2, device: torch.device, dtype: torch.dtype) -> SOLOv2:

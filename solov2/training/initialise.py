@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import torchvision
 from torch import Tensor
 
 from solov2.checkpoints.checkpoint import read_checkpoint
@@ -35,6 +34,8 @@ def load_backbone(model: SOLOv2, path: Path | None) -> None:
 
 
 def _imagenet_weights(backbone: str) -> dict[str, Tensor]:
+    import torchvision  # a second to import, for those who start from its weights alone
+
     weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
     try:
         state_dict: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)

@@ -33,15 +33,9 @@ def open_data(options: argparse.Namespace, processes: Processes) -> Data:
     """Return the data that the options name; that of a folder is written as COCO's JSON beside the run first.
 
     Raises:
-        SOLOv2Error: the options name none, or both kinds.
+        SOLOv2Error: there are fewer pictures than processes, or a file cannot be written.
         DatasetError: it cannot be used.
     """
-    if bool(options.data) == bool(options.images) or bool(options.images) != bool(options.annotations):
-        raise SOLOv2Error("name the pictures by --data FOLDER, or by --images DIR and --annotations JSON")
-    if options.data and (options.val_images or options.val_annotations):
-        raise SOLOv2Error("--data finds its validation pictures itself: leave out --val-images and --val-annotations")
-    if options.val_images and not options.val_annotations:
-        raise SOLOv2Error("--val-images needs --val-annotations JSON")
     images, annotations = options.images, options.annotations
     val_images, val_annotations = options.val_images or images, options.val_annotations
     if options.data:
@@ -119,8 +113,6 @@ def _make_folder(path: Path) -> None:
 
 
 def _load_weights(options: argparse.Namespace, model: SOLOv2) -> None:
-    if options.init and options.backbone:
-        raise SOLOv2Error("--init and --backbone both say where to start from: give one of them")
     if options.init or (options.data and not options.backbone):
         name = options.init or model.variant.name
         if name in VARIANTS and VARIANTS[name].weights_file is None:

@@ -1,12 +1,16 @@
 """The numbers of a training run, and the runs that are worth a name."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from solov2.decoding.geometry import Size
 from solov2.errors import UnknownNameError
 from solov2.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from solov2.decoding.geometry import Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

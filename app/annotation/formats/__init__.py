@@ -1,23 +1,26 @@
 """Annotation formats: each is written from an `instances.jsonl`, frame by frame, and never holds the file in memory."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 
-from app.annotation.formats.coco import write_coco
-from app.annotation.formats.cvat import write_cvat
-from app.annotation.formats.labelme import write_labelme
-from app.annotation.formats.masks import write_masks
-from app.annotation.formats.yolo import write_yolo
-from app.annotation.formats.youtube_vis import write_youtube_vis
-from solov2 import UnknownNameError
+from solov2.errors import UnknownNameError
+
+
+def _write(function: str, instances: Path, folder: Path) -> Path:
+    """Import the function called "module:name", when it is needed, and call it."""
+    write: Callable[[Path, Path], Path] = resolve_name(f"app.annotation.formats.{function}")
+    return write(instances, folder)
+
 
 FORMATS: dict[str, Callable[[Path, Path], Path]] = {
-    "coco": write_coco,
-    "yolo": write_yolo,
-    "cvat": write_cvat,
-    "labelme": write_labelme,
-    "masks": write_masks,
-    "youtube-vis": write_youtube_vis,
+    "coco": partial(_write, "coco:write_coco"),
+    "yolo": partial(_write, "yolo:write_yolo"),
+    "cvat": partial(_write, "cvat:write_cvat"),
+    "labelme": partial(_write, "labelme:write_labelme"),
+    "masks": partial(_write, "masks:write_masks"),
+    "youtube-vis": partial(_write, "youtube_vis:write_youtube_vis"),
 }
 """From a format's name to what writes it: called with an `instances.jsonl` and a folder, it returns what it wrote."""
 

@@ -1,0 +1,122 @@
+"""What `app.annotate` does once its options are read: load the model, annotate each input, tell what became of them.
+
+`annotate` is the same for programs: results as a generator, nothing written.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Generator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from tqdm import tqdm
+
+from app.annotation.inputs import Input
+from app.annotation.job import Job, ShowProgress, Wanted
+from app.annotation.jsonl_file import FileSource, model_header
+from app.annotation.outcome import Outcome, table
+from app.annotation.resumable_tracking import Recorder
+from app.annotation.settings import Settings
+from app.drawing.renderer import Renderer
+from app.options import check_classes
+from app.processors.tracker import Tracker
+from app.segmenter import Segmenter
+from app.sinks.progress import ProgressSink
+from app.sources import open_source
+from app.stream.frames import ControlPanel, Controls, Result
+from app.stream.pipeline import Sink, stream
+from app.stream.stats import StreamStats
+from app.stream_errors import SourceError
+from solov2 import SOLOv2, load_model
+from solov2.cli import EXIT_INTERRUPTED
+from solov2.runtime.device import find_device
+
+EXIT_WITH_PROBLEMS = 1
+GPU_BATCH = 8
+
+
+def annotate(
+    source: str | Path | FileSource,
+    model: SOLOv2 | str = "nano",
+    sinks: Sequence[Sink] = (),
+    settings: Settings | None = None,
+) -> Generator[Result, None, None]:
+    """Yield what is in each frame, while the next ones are already being decoded and segmented.
+
+    Masks are as `instances.jsonl` holds them: of the picture's own size, none empty, scores of four digits.
+
+    Args:
+        source: the path of a video, a picture or a folder of pictures, or an opened source that is not live.
+        model: one that is loaded, or the name of a variant or weights file, for the best device there is.
+        sinks: get every result, too, before it is yielded; an `AnnotationSink` or a `VideoSink`, say.
+        settings: threshold, classes, stretch, stride, batch and tracking; None means the defaults.
+
+    Raises:
+        SourceError: the source is live, or cannot be opened, or read to its end; what could be read was yielded before.
+        UnknownNameError: there is no such model, or no such class in it.
+    """
+    settings = settings or Settings()
+    if isinstance(model, str):
+        model = load_model(model, device="auto", dtype="auto")
+    check_classes(settings.classes, model.class_names)
+    is_opened = not isinstance(source, str | Path)
+    opened = cast(FileSource, source if is_opened else open_source(str(source), model.device.type == "cuda"))
+    if opened.is_live:
+        opened.close()
+        raise SourceError(f"{opened.source_id} is live: annotate a file, or run app.stream.pipeline.stream on it")
+    opened.selection = settings.selection()
+    panel = ControlPanel(settings.controls())
+    segmenter = Segmenter(model, panel, batch_size=settings.batch)
+    segmenter.is_live = False
+    recorder = Recorder(segmenter, Tracker() if settings.track else None)
+    renderer = Renderer(model.class_names)
+    yield from stream(
+        opened, recorder, lambda result: renderer.draw(result, Controls()), sinks, ControlPanel(), StreamStats()
+    )
+
+
+def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], formats: tuple[str, ...]) -> int:
+    """Annotate the inputs as the checked options of `app.annotate` say; return the exit code."""
+    job = open_job(options, formats, partial(progress_lines, line=int(len(inputs) > 1)))
+    for one in inputs:
+        job.check(one)
+    try:
+        outcomes = do_all(job, inputs)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where this one stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    print(json.dumps([one.as_dict() for one in outcomes], indent=2) if options.json else table(outcomes))
+    return EXIT_WITH_PROBLEMS if any(one.problem or not one.is_done for one in outcomes) else 0
+
+
+def open_job(options: argparse.Namespace, formats: tuple[str, ...], progress: ShowProgress) -> Job:
+    """Load the model and make it ready."""
+    device = find_device(options.device)
+    model = load_model(options.model, device=device, dtype=options.dtype)
+    classes = check_classes(options.classes, model.class_names)
+    batch = options.batch or (GPU_BATCH if device.type == "cuda" else 1)
+    settings = Settings(options.score, classes, options.start, options.end, options.stride, batch, options.track)
+    segmenter = Segmenter(model, ControlPanel(settings.controls()), batch_size=batch)
+    segmenter.is_live = False
+    segmenter.warm_up()
+    header = model_header(Path(options.model).name, model)
+    return Job(options.out, settings, header, Wanted(options.video, formats), segmenter, progress)
+
+
+def do_all(job: Job, inputs: Sequence[Input]) -> list[Outcome]:
+    """Do one input after the other, counting them where there are several and a terminal to show it on."""
+    shows_count = len(inputs) > 1 and is_terminal()
+    with tqdm(inputs, desc="inputs", unit="input", dynamic_ncols=True, disable=not shows_count) as counted:
+        return [job.do(one) for one in counted]
+
+
+def progress_lines(label: str, done: int, total: int | None, unit: str, line: int) -> list[ProgressSink]:
+    """Return what shows how an input goes on, below `line` other lines; nothing where it is no terminal."""
+    return [ProgressSink(total, label, done, line, unit)] if is_terminal() else []
+
+
+def is_terminal() -> bool:
+    """Whether somebody may be looking at standard error."""
+    return sys.stderr is not None and sys.stderr.isatty()
