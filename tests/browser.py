@@ -5,7 +5,7 @@ import asyncio
 import base64
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,12 +96,12 @@ def served(folder: Path, *arguments: str, with_fake_model: bool = True) -> Itera
 
 
 @contextmanager
-def chromium(camera: Path | None = None) -> Iterator[Any]:
+def chromium(camera: Path | None = None, more_flags: Sequence[str] = ()) -> Iterator[Any]:
     """Start a browser of one's own; skip where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no Chromium")
-    flags = [*FLAGS, *([f"--use-file-for-fake-video-capture={camera}"] if camera else [])]
+    flags = [*FLAGS, *more_flags, *([f"--use-file-for-fake-video-capture={camera}"] if camera else [])]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         try:

@@ -8,12 +8,12 @@ import pytest
 
 from app.page.access import Access
 from app.page.live_tab import ADDRESS, chosen_source
+from app.page.origin import is_loopback
 from app.page.server_options import (
     LOGIN_VARIABLE,
     access_of,
     build_parser,
     check_listening,
-    is_loopback,
     login_of,
     models_of,
 )

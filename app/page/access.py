@@ -1,13 +1,13 @@
 """What visitors of the page may reach: the operator says which folders, addresses and cameras."""
 
 import fnmatch
-import ipaddress
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.page.origin import is_ip_address
 from app.sources import redact
 from app.sources.video import VIDEO_SUFFIXES
 from app.stream_errors import SourceError
@@ -102,12 +102,3 @@ def fits(host: str, pattern: str) -> bool:
     if len(parts) != len(wanted) or not all(map(fnmatch.fnmatchcase, parts, wanted)):
         return False
     return is_ip_address(host) or (":" not in pattern and re.search("[a-z]", pattern) is not None)
-
-
-def is_ip_address(host: str) -> bool:
-    """Whether a host is named by its number."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -1,19 +1,19 @@
 """The page as one Gradio block, and what `launch` needs to serve it."""
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.page.about_tab import about_tab
+from app.page.guard import guarding, ignore_forwarded_headers
 from app.page.live_tab import live_tab
 from app.page.picture_tab import picture_tab
 from app.page.routes import page_routes
-from app.page.server_options import access_of, is_loopback, login_of, models_of
+from app.page.server_options import access_of, login_of, models_of
 from app.page.site import BLOCKS_ATTRIBUTE, Site
 from app.page.stream_runner import Engine
 from app.page.theme import page_head, page_theme
@@ -73,11 +73,13 @@ def build_blocks(site: Site) -> gr.Blocks:
 
 
 def launch_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of Gradio's `launch`.
+    """Return the arguments of Gradio's `launch`, and set the environment that it and uvicorn read.
 
     Raises:
         AppError: an option does not fit.
     """
+    ignore_forwarded_headers()
+    os.environ["GRADIO_NUM_WORKERS"] = "0"  # Gradio's workers would take uploads at ports of their own, unguarded
     return {
         "server_name": options.host,
         "server_port": options.port,
@@ -89,18 +91,5 @@ def launch_options(options: argparse.Namespace) -> dict[str, Any]:
         "footer_links": [],
         "run_history": False,
         "ssr_mode": False,
-        "app_kwargs": {"routes": page_routes(), "middleware": host_check(options)},
+        "app_kwargs": {"routes": page_routes(), "lifespan": guarding(options)},
     }
-
-
-def host_check(options: argparse.Namespace) -> list[Middleware]:
-    """Return what refuses requests under a foreign name, where only this machine is to reach the page.
-
-    Any web site could otherwise have its own name resolved to this machine, and its visitors' browsers would then let
-    it read this page ("DNS rebinding").
-    """
-    if not is_loopback(options.host) or options.share:
-        return []
-    loopback = ["localhost", "127.0.0.1", "::1", "[::1]", "["]  # the last is what older releases of Starlette read
-    names = [*loopback, options.host, *(options.public_host or ())]
-    return [Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)]

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO
 from app.page.picture_upload import UnreadablePictureError, segment_picture
-from app.page.site import Site, may_enter, site_of
+from app.page.site import Site, is_logged_in, site_of
 from app.page.socket import serve_socket
 from app.sinks.jpeg_sink import MULTIPART, multipart
 from solov2 import SOLOv2Error
@@ -77,11 +77,11 @@ async def video_file(request: Request) -> Response:
     if job is None or name not in (ORIGINAL, ANNOTATED, LINES, COCO, YOLO) or not (job.folder / name).exists():
         raise HTTPException(404, "There is no such file any more. Drop the video again.")
     kind = "video/mp4" if name in (ORIGINAL, ANNOTATED) else "application/octet-stream"
-    return FileResponse(job.folder / name, media_type=kind, headers=FRESH | {"X-Content-Type-Options": "nosniff"})
+    return FileResponse(job.folder / name, media_type=kind, headers=FRESH)
 
 
 def _enter(request: Request) -> Site:
-    if not may_enter(request):
+    if not is_logged_in(request):
         raise HTTPException(401, "Log in to this page first.")
     return site_of(request)
 

@@ -1,13 +1,13 @@
 """The options of the page, and what they mean for what visitors may reach."""
 
 import argparse
-import ipaddress
 import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.options import count
+from app.page.origin import THIS_MACHINE, is_loopback, split_host
 from app.stream_errors import AppError
 from solov2 import VARIANTS
 from solov2.cli import CommandParser, add_debug_flag
@@ -24,7 +24,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="python -m app.ui", description="Segment streams, videos and pictures in a browser.")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in (%(default)s)")
-    add("--public-host", action="append", metavar="NAME", help="a name under which a proxy here shows the page")
+    add("--public-host", action="append", type=host_name, metavar="NAME", help="a name under which the page is reached")
+    add(
+        "--behind-proxy",
+        nargs="?",
+        const=THIS_MACHINE,
+        metavar="ADDRESS",
+        help="believe the X-Forwarded-* headers of a proxy at ADDRESS, such as 172.16.0.0/12 (%(const)s)",
+    )
     add("--port", type=port, help="port to listen on (the first free one from 7860 on)")
     add("--share", action="store_true", help="also make the page reachable through a public address of Gradio's")
     add("--login", metavar="USER:PASSWORD", help=f"let in nobody else; or put it into the variable {LOGIN_VARIABLE}")
@@ -47,6 +54,13 @@ def port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, got {text!r}")
     return int(text)
+
+
+def host_name(text: str) -> str:
+    """Parse a name such as `cats.example` or `cats.example:8443`."""
+    if split_host(text) is None:
+        raise argparse.ArgumentTypeError(f"must be a name such as cats.example or cats.example:8443, got {text!r}")
+    return text
 
 
 def check_listening(options: argparse.Namespace) -> None:
@@ -112,13 +126,3 @@ def login_of(options: argparse.Namespace) -> tuple[str, str] | None:
     if not user or not password:
         raise AppError("--login must be USER:PASSWORD, with something on both sides of the colon")
     return user, password
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine can reach `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

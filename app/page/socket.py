@@ -17,7 +17,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.page.site import Site, may_enter, site_of
+from app.page.site import Site, is_logged_in, site_of
 from app.sources.browser import BrowserSource
 from app.stream_errors import AppError
 
@@ -31,7 +31,7 @@ UP_HEAD = struct.Struct("<d")
 
 async def serve_socket(connection: WebSocket) -> None:
     """Serve one browser until it leaves."""
-    if not may_enter(connection):
+    if not is_logged_in(connection):
         await connection.close(FORBIDDEN)
         return
     await connection.accept()
