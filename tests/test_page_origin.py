@@ -170,7 +170,7 @@ def test_every_answer_is_marked_as_the_pages_own_refusals_too() -> None:
     for scope in (scope_of(), scope_of(origin="http://evil.example"), scope_of(host="evil.example")):
         start = answered(scope)[0][0]
         marks = {name: Headers(raw=start["headers"])[name] for name in ADDED_HEADERS}
-            assert marks == ADDED_HEADERS
+        assert marks == ADDED_HEADERS
         assert "access-control-allow-origin" not in Headers(raw=start["headers"])
 
 
