@@ -122,7 +122,7 @@ def test_cameras_are_opened_only_where_that_is_allowed() -> None:
 def test_alone_on_this_machine_everything_is_open_and_elsewhere_nothing() -> None:
     alone = access_of(build_parser().parse_args([]))
     assert (alone.folders, alone.addresses, alone.cameras) == ((Path.cwd(),), ("*",), True)
-    for options in (["--host", "0.0.0.0"], ["--share"]):
+    for options in (["--host", "0.0.0.0"], ["--share"], ["--public-host", "cats.example"], ["--behind-proxy"]):
         assert access_of(build_parser().parse_args(options)) == Access()
 
 

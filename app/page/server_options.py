@@ -90,7 +90,8 @@ def access_of(options: argparse.Namespace) -> "Access":
     """
     from app.page.access import Access
 
-    alone = is_loopback(options.host) and not options.share
+    is_published = options.share or options.public_host or options.behind_proxy
+    alone = is_loopback(options.host) and not is_published
     for folder in options.folder or ():
         if not folder.is_dir():
             raise AppError(f"--folder must be a folder, got {folder}")
