@@ -30,7 +30,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from app.annotation.jsonl_lines import read_instances
-from app.processors.tracker import KEEP_SECONDS, Observation, Tracker, observations
+from app.processors.observation import Observation, observations
+from app.processors.tracker import KEEP_SECONDS, Tracker
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from app.annotation.jsonl_lines import as_recorded, line_of, read_instances
-from app.processors.tracker import KEEP_SECONDS, Observation, Tracker, buffered_iou, mask_iou, observations, tracked
+from app.processors.affinity import buffered_ious, mask_ious
+from app.processors.observation import Observation, observations
+from app.processors.tracker import KEEP_SECONDS, Tracker, tracked
 from app.stream.frames import ControlPanel, Controls, Frame, Result
 from solov2 import Instances
 from solov2.decoding.geometry import Geometry
+from solov2.masks.mask_crop import MaskCrop
 
 HW = (180, 320)
 FRAME_SECONDS = 0.04
@@ -26,10 +29,8 @@ def disc(x: float, y: float = 90, radius: int = 20, category: int = 0, score: fl
 
 
 def of_mask(mask: np.ndarray, category: int = 0, score: float = 0.9) -> Observation:
-    ys, xs = np.nonzero(mask)
-    top, left = (int(ys.min()), int(xs.min())) if ys.size else (0, 0)
-    crop = mask[top : int(ys.max()) + 1, left : int(xs.max()) + 1] if ys.size else mask[:0, :0]
-    return Observation.of_crop(category, score, (top, left), crop, mask.shape)
+    (observation,) = observations(Instances.from_masks(mask[None], [score], [category]))
+    return observation
 
 
 def ids_of(frames: Iterable[Sequence[Observation]], frame_seconds: float = FRAME_SECONDS) -> list[list[int]]:
@@ -91,12 +92,14 @@ def test_what_was_not_seen_for_half_a_second_is_found_again_nearby() -> None:
     assert ids_of([*[[disc(100)]] * 5, *hidden, [disc(150), disc(104)]])[-1] == [2, 1], "masks choose first"
 
 
-def test_the_roomy_iou_of_boxes_is_that_of_boxes_of_twice_the_size() -> None:
-    one, other = disc(100, 90, 20), disc(150, 90, 20)  # 41 wide, 82 with room
-    assert buffered_iou(one, other) == pytest.approx(32 / (2 * 82 - 32))
-    assert buffered_iou(one, one) == 1
-    assert buffered_iou(one, disc(300)) == 0
-    assert buffered_iou(one, of_mask(np.zeros(HW, bool))) == 0
+def test_the_buffered_iou_of_boxes_is_that_of_boxes_of_twice_the_size() -> None:
+    nothing = of_mask(np.zeros(HW, bool))
+    masks = [one.mask for one in (disc(100, 90, 20), disc(150, 90, 20), disc(300), nothing)]  # 41 wide, 82 with buffer
+    ious = buffered_ious(masks, masks)
+    assert ious[0] == pytest.approx([1, 32 / (2 * 82 - 32), 0, 0])
+    assert ious[3].tolist() == [0, 0, 0, 0]
+    np.testing.assert_array_equal(ious, ious.T)
+    assert buffered_ious(masks, []).shape == (4, 0)
 
 
 def test_an_id_belongs_to_one_category() -> None:
@@ -129,9 +132,7 @@ def test_what_was_lumped_together_comes_apart_with_the_ids_of_its_parts() -> Non
 
 def plane_of(observation: Observation) -> np.ndarray:
     plane = np.zeros(HW, bool)
-    top, left = observation.corner
-    rows, columns = observation.cells.shape
-    plane[top : top + rows, left : left + columns] = observation.cells
+    observation.mask.window(plane)[:] = observation.mask.mask
     return plane
 
 
@@ -154,8 +155,9 @@ def test_an_instance_without_a_pixel_gets_no_id_and_uses_none_up() -> None:
 @pytest.mark.parametrize("image_hw", [(1, 1), (3, 2000), (2160, 3840)])
 def test_a_thing_of_one_pixel_can_be_followed(image_hw: tuple[int, int]) -> None:
     y, x = image_hw[0] - 1, image_hw[1] - 1
-    pixel = Observation.of_crop(0, 0.9, (y, x), np.ones((1, 1), bool), image_hw)
-    assert pixel.cells.tolist() == [[True]]
+    crop = MaskCrop(y, x, np.ones((1, 1), bool))
+    (pixel,) = observations(Instances.from_crops([crop], [0.9], [0], image_hw))
+    assert pixel.mask.mask.tolist() == [[True]]
     assert ids_of([[pixel], [pixel]]) == [[1], [1]]
 
 
@@ -167,11 +169,24 @@ def test_ids_are_never_used_again() -> None:
 
 
 def test_the_iou_of_masks_is_that_of_their_pixels() -> None:
-    one, other = disc(100, 80, 30), disc(120, 90, 25)
-    planes = [plane_of(observation) for observation in (one, other)]
-    expected = (planes[0] & planes[1]).sum() / (planes[0] | planes[1]).sum()
-    assert mask_iou(one, other) == pytest.approx(expected)
-    assert mask_iou(disc(50), disc(250)) == 0
+    some = [disc(100, 80, 30), disc(120, 90, 25), disc(50), disc(250), of_mask(np.zeros(HW, bool))]
+    planes = np.stack([plane_of(observation) for observation in some])
+    shared = (planes[:, None] & planes).sum((2, 3))
+    unions = (planes[:, None] | planes).sum((2, 3))
+    masks = [observation.mask for observation in some]
+    np.testing.assert_allclose(mask_ious(masks, masks), shared / np.maximum(unions, 1))
+    assert 0.3 < shared[0, 1] / unions[0, 1] < 0.7
+    assert shared[0, 3] == 0
+    assert mask_ious(masks, []).shape == (5, 0)
+
+
+def test_a_mask_that_was_moved_out_of_the_picture_overlaps_only_what_it_covers() -> None:
+    """Its cells beyond an edge are not those at the other edge."""
+    wide = of_mask(np.ones(HW, bool))
+    moved = wide.moved(-100, 200).mask
+    covered, area = (HW[0] - 100) * (HW[1] - 200), HW[0] * HW[1]
+    assert mask_ious([wide.mask], [moved])[0] == pytest.approx([covered / (2 * area - covered)])
+    assert mask_ious([wide.mask], [wide.moved(0, HW[1]).mask])[0] == [0]
 
 
 def found(seed: int, image_hw: tuple[int, int] = (75, 130)) -> Instances:
@@ -194,11 +209,11 @@ def read_back(instances: Instances) -> Instances:
 def test_what_was_recorded_is_looked_at_as_what_was_found() -> None:
     for seed, image_hw in enumerate(((75, 130), (700, 500), (64, 128))):
         instances = found(seed, image_hw)
-        with_a_pixel = [live for live in observations(instances) if live.cells.size]
+        with_a_pixel = [live for live in observations(instances) if live.mask.mask.size]
         assert len(with_a_pixel) == 5
         for live, read in zip(with_a_pixel, observations(read_back(instances)), strict=True):
-            assert (live.category, live.score, live.corner) == (read.category, read.score, read.corner)
-            assert np.array_equal(live.cells, read.cells)
+            assert (live.category, live.score, live.mask.box) == (read.category, read.score, read.mask.box)
+            assert np.array_equal(live.mask.mask, read.mask.mask)
 
 
 def test_a_replay_of_what_was_recorded_goes_on_as_the_tracker_did() -> None:

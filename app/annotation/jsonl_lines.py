@@ -6,7 +6,7 @@ The first line of the file is a header; README of the format: docs/annotating.md
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from app.processors.tracker import SCORE_DIGITS
+from app.processors.observation import SCORE_DIGITS
 from app.stream.frames import Result
 from solov2 import Instances
 from solov2.masks.rle import Size

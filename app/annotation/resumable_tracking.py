@@ -6,7 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 from app.annotation.jsonl_lines import as_recorded, read_instances
-from app.processors.tracker import Tracker, observations
+from app.processors.observation import observations
+from app.processors.tracker import Tracker
 from app.stream.channel import Channel
 from app.stream.frames import Frame, Result
 from app.stream.pipeline import Segmenter, propagate_outcome, start

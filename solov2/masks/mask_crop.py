@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -47,8 +48,8 @@ EMPTY = MaskCrop(0, 0, np.zeros((0, 0), np.bool_))
 
 def trimmed(mask: BoolArray, top: int = 0, left: int = 0) -> MaskCrop:
     """Return `mask`, whose first pixel is at (top, left), without the rows and columns around it that are empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
+    if not mask.size:
         return EMPTY
-    inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return MaskCrop(top + int(rows[0]), left + int(columns[0]), inside)
+    mask = np.ascontiguousarray(mask)
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return MaskCrop(top + y, left + x, mask[y : y + height, x : x + width]) if width else EMPTY
