@@ -1,9 +1,10 @@
 """Serves a video as `rtsp://127.0.0.1:PORT/live`, at the pace of its timestamps, and prints the port when it listens.
 
-    /usr/bin/python3 tests/rtsp_server.py VIDEO.mp4 [--login USER:PASSWORD]
+    /usr/bin/python3 tests/rtsp_server.py VIDEO.mp4 [--login USER:PASSWORD] [--port PORT] [--shared]
 
-Runs under the system's Python, which has GStreamer's bindings (on Debian python3-gi, gir1.2-gst-rtsp-server-1.0 and
-gstreamer1.0-plugins-good). Every viewer is served from the beginning of the video.
+Runs under the system's Python, which has GStreamer's bindings (on Debian python3-gi, gir1.2-gst-rtsp-server-1.0,
+gstreamer1.0-plugins-good and, for the parsers, gstreamer1.0-plugins-bad). Every viewer is served from the beginning of
+the video, as by a file server; with `--shared` all see the same moment, as of a camera, and join in mid-stream.
 """
 
 import argparse
@@ -14,25 +15,41 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-found] # noqa: E402 - versions first
 
+PAYLOADERS = {"h264": "h264parse ! rtph264pay", "h265": "h265parse ! rtph265pay"}
+
 
 def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("video", help="an MP4 file with H.264 in it")
+    parser.add_argument("video", help="an MP4 file with H.264 or H.265 in it")
+    parser.add_argument(
+        "--codec", choices=[*PAYLOADERS, "audio"], default="h264", help="of the video; or its AAC alone"
+    )
     parser.add_argument("--login", metavar="USER:PASSWORD", help="let in nobody else")
+    parser.add_argument("--port", default="0", help="where to listen; 0 takes a free one")
+    parser.add_argument("--shared", action="store_true", help="all viewers see the same moment")
     options = parser.parse_args()
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(f"( filesrc location={options.video} ! qtdemux ! rtph264pay name=pay0 )")
+    factory.set_launch(launch_line(options.video, options.codec))
+    factory.set_shared(options.shared)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
+    server.set_service(options.port)
     if options.login:
         ask_for(options.login, server, factory)
     server.get_mount_points().add_factory("/live", factory)
-    server.attach()
+    if not server.attach():
+        parser.exit(1, f"could not listen on port {options.port}\n")
     print(server.get_bound_port(), flush=True)
     GLib.MainLoop().run()
+
+
+def launch_line(video: str, codec: str) -> str:
+    """Return the pipeline that serves one stream of `video`."""
+    if codec == "audio":
+        return f"( filesrc location={video} ! qtdemux name=d d.audio_0 ! queue ! aacparse ! rtpmp4gpay name=pay0 )"
+    return f"( filesrc location={video} ! qtdemux name=d d.video_0 ! queue ! {PAYLOADERS[codec]} name=pay0 )"
 
 
 def ask_for(login: str, server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory) -> None:

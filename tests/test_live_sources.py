@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from app.sources import camera, network, open_source, redact
+from app.sources import camera, live, network, open_source, redact
 from app.sources.camera import list_cameras
 from app.stream.frames import Frame
 from app.stream_errors import SourceError
@@ -106,7 +106,7 @@ def test_a_motion_jpeg_camera_is_live_and_its_clock_is_the_time_of_arrival(
 def test_a_stream_that_falls_silent_ends_after_its_timeout(
     serve: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(live, "READ_SECONDS", 0.5)
     silent = threading.Event()
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:

@@ -22,7 +22,7 @@ from app.sources.decoding import every_picture, expected_pictures
 from app.sources.hardware import find_hardware, is_from_device
 from app.sources.selection import EVERYTHING, Selection
 from app.stream.frames import Frame
-from app.stream_errors import SourceError
+from app.stream_errors import Fault, SourceError
 
 VIDEO_SUFFIXES = frozenset(
     ".3gp .asf .avi .flv .gif .h264 .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()
@@ -58,9 +58,7 @@ class VideoSource:
         self._closed = threading.Event()
         self._being_read = threading.Lock()
         try:
-            if not container.streams.video:
-                raise SourceError(f"{source_id} holds no video")
-            stream = container.streams.video[0]
+            stream = video_stream(container, source_id)
             if not stream.codec_context.is_hwaccel:
                 stream.thread_type = "SLICE" if is_live else "AUTO"
             self._pictures = decode(container, stream, source_id)
@@ -124,6 +122,17 @@ def _open_video(path: Path, hardware: HWAccel | None) -> VideoSource:
     except av.FFmpegError as error:
         raise SourceError(f"could not read {path} as a video: {error.strerror}") from error
     return VideoSource(container, str(path), every_picture, is_live=False)
+
+
+def video_stream(container: InputContainer, name: str) -> VideoStream:
+    """Return the first video stream; raise SourceError if there is none, or no decoder for it."""
+    if not container.streams.video:
+        raise SourceError(f"{name} holds no video", Fault.NOT_VIDEO, "it holds no video")
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        reason = "this build of FFmpeg has no decoder for its codec"
+        raise SourceError(f"could not decode {name}: {reason}", Fault.UNSUPPORTED, reason)
+    return stream
 
 
 def ticks_of(stream: VideoStream) -> Fraction:
