@@ -15,6 +15,7 @@ from app.annotation.settings import Settings
 from app.options import add_model_options, check_model_options, count, moment, names, score
 from app.stream_errors import AppError
 from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.pixel_limit import add_pixel_option
 
 if TYPE_CHECKING:
     from app.annotate_run import annotate
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--batch", type=count, metavar="N", help="frames that run together (8 on CUDA, else 1)")
     add_model_options(parser)
     add("--json", action="store_true", help="print the summary as JSON")
+    add_pixel_option(parser)
     add_debug_flag(parser)
     return parser
 

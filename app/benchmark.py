@@ -9,6 +9,7 @@ from app.options import add_model_options, check_model_options, count
 from app.sinks.writable import check_writable
 from app.sources import find_source
 from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.pixel_limit import add_pixel_option
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--frames", type=count, default=100, help="how many to time, after 10 to warm up (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_pixel_option(parser)
     add_debug_flag(parser)
     return parser
 

@@ -10,6 +10,7 @@ from app.annotation.formats import FORMATS, check_formats
 from app.options import names
 from app.sources import open_source
 from solov2.cli import CommandParser, add_debug_flag, run_command
+from solov2.pixel_limit import add_pixel_option
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--format", type=names, required=True, metavar="NAME,NAME", help=f"of {', '.join(FORMATS)}")
     add("--out", type=Path, metavar="DIR", help="where to write (beside INSTANCES.jsonl)")
     add("--pictures", metavar="SOURCE", help="the video or folder that was annotated: write its frames to images/, too")
+    add_pixel_option(parser)
     add_debug_flag(parser)
     return parser
 

@@ -16,6 +16,7 @@ from app.sources import find_source
 from app.stream.frames import Controls
 from app.stream_errors import SinkError
 from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.pixel_limit import add_pixel_option
 
 DESCRIPTION = "Segment a camera, a stream, a video or pictures, in a window, into a file, or both."
 
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--stats-json", type=Path, metavar="FILE", help="write rates, ages and drops there at the end")
     add("--no-readout", action="store_true", help="draw no rates into the picture")
     add("--list-cameras", action="store_true", help="list the cameras that can be opened, and stop")
+    add_pixel_option(parser)
     add_debug_flag(parser)
     return parser
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from solov2.errors import SOLOv2Error
+from solov2.pixel_limit import apply_pixel_option
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -60,6 +61,7 @@ def run_command(
         has gone, as `head` does.
     """
     options = parser.parse_args(argv)
+    apply_pixel_option(options)
     try:
         code = command(options)
         print(end="", flush=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from solov2.cli import CommandParser, add_debug_flag, importing, run_command
 from solov2.errors import SOLOv2Error
 from solov2.files import check_writable
+from solov2.pixel_limit import add_pixel_option
 from solov2.runtime.names import check_device_name, check_dtype_name
 from solov2.variants import VARIANTS, find_weights_file
 
@@ -38,6 +39,7 @@ def parse_arguments() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures at once (default: 1)")
     parser.add_argument("--out", type=Path, metavar="JSON", help="write the figures there")
     parser.add_argument("--predictions", type=Path, metavar="JSON", help="write the predictions there")
+    add_pixel_option(parser)
     add_debug_flag(parser)
     return parser
 

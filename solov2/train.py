@@ -14,6 +14,7 @@ from pathlib import Path
 
 from solov2.cli import CommandParser, add_debug_flag, importing, run_command
 from solov2.errors import SOLOv2Error
+from solov2.pixel_limit import add_pixel_option
 from solov2.runtime.names import check_device_name, check_dtype_name
 from solov2.training.train_config import PRESETS, find_preset, published_ap
 from solov2.variants import VARIANTS, find_variant
@@ -73,6 +74,7 @@ def parse_arguments() -> argparse.ArgumentParser:
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     run.add_argument("--dtype", default="auto", help="of the forward pass: auto, float32, bfloat16 or float16")
     run.add_argument("--workers", type=int, default=1, help="processes that prepare pictures (default: 1)")
+    add_pixel_option(parser)
     add_debug_flag(parser)
     return parser
 

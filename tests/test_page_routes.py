@@ -1,4 +1,3 @@
-import io
 import json
 import struct
 import time
@@ -15,7 +14,6 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from app.page.jobs import VideoJob, check_container
-from app.page.picture_upload import UnreadablePictureError, read_upload
 from app.page.site import Site
 from app.page.stream_runner import Choice
 from app.sources.browser import BrowserSource
@@ -161,15 +159,6 @@ def test_what_is_not_a_picture_or_too_large_is_refused(page: tuple[str, Site], s
     assert code_of(page[0], "picture/segment", b"no picture")[1].startswith("This is not a picture.")
     assert code_of(page[0], "picture/segment", bytes(2 << 20)) == (413, "The file is larger than 1 MB.")
     assert code_of(page[0], "picture/segment?model=/etc/passwd", b"x")[1] == "This page does not offer that model."
-
-
-def test_a_picture_that_would_fill_the_memory_is_not_decoded() -> None:
-    head = io.BytesIO()
-    from PIL import Image
-
-    Image.new("1", (30_000, 30_000)).save(head, "PNG")
-    with pytest.raises(UnreadablePictureError, match=r"too large; up to 64 million pixels"):
-        read_upload(head.getvalue())
 
 
 def test_nobody_reaches_other_files_of_a_job(page: tuple[str, Site], site: Site, tmp_path: Path) -> None:

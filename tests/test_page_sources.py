@@ -55,15 +55,11 @@ def test_the_browsers_own_reason_is_told() -> None:
         next(iter(source))
 
 
-def test_only_jpegs_of_a_cameras_size_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_jpegs_are_decoded() -> None:
     assert decode(jpeg_of(7)).shape == (48, 64, 3)
-    with pytest.raises(SourceError, match="not a JPEG"):
-        decode(b"GIF89a nothing")
-    with pytest.raises(SourceError, match="not a JPEG"):
-        decode(cv2.imencode(".png", grey(7))[1].tobytes())
-    monkeypatch.setattr(browser, "MAX_PIXELS", 100)
-    with pytest.raises(SourceError, match="64x48"):
-        decode(jpeg_of(7))
+    for data in (b"GIF89a nothing", cv2.imencode(".png", grey(7))[1].tobytes(), jpeg_of(7)[:300], b""):
+        with pytest.raises(SourceError, match="not a JPEG picture, or is damaged"):
+            decode(data)
 
 
 def test_a_repeated_file_goes_on_at_its_own_pace(tmp_path: Path) -> None:

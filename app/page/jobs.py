@@ -22,9 +22,11 @@ from app.page.model_cache import Models
 from app.sinks.audio import Audio
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
+from app.sources.video import video_stream
 from app.stream.pipeline import Sink
 from app.stream_errors import SinkError, SourceError
 from solov2 import SOLOv2Error
+from solov2.pixel_limit import decoder_options
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg,gif,h264,mjpeg,mxf"
 ORIGINAL, ANNOTATED, LINES, COCO, YOLO = "original", "annotated.mp4", "instances.jsonl", "coco.json", "yolo.zip"
@@ -139,12 +141,13 @@ def check_container(path: Path) -> None:
     """Look whether a file is a video on its own: nothing that would make FFmpeg open other files or addresses.
 
     Raises:
-        SourceError: it is not.
+        SourceError: it is not, or declares more pixels than are read.
     """
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"} | decoder_options()
     try:
         with av.open(str(path), options=options) as container:
             if container.streams.video:
+                video_stream(container, "the video")
                 return
     except (av.FFmpegError, ValueError):
         pass

@@ -3,19 +3,17 @@
 Nothing of it is kept: the picture stays in the browser and in memory, and never touches the disk.
 """
 
-import io
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from app.drawing.palette import instance_colours
 from app.page.model_cache import Models
+from app.sources.pictures import decode_picture
+from solov2.pixel_limit import TooManyPixelsError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-MAX_PIXELS = 64_000_000
 
 
 class UnreadablePictureError(Exception):
@@ -64,22 +62,11 @@ def read_upload(data: bytes) -> npt.NDArray[np.uint8]:
         UnreadablePictureError: it is no picture of a known format, is damaged, or too large.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
-            width, height = header.size
-    except Image.DecompressionBombError:
+        image = decode_picture(np.frombuffer(data, np.uint8), "The picture", FORMATS)
+    except TooManyPixelsError as error:
+        raise UnreadablePictureError(str(error)) from None
+    if image is None:
         raise UnreadablePictureError(
-            f"The picture is too large; up to {MAX_PIXELS // 1_000_000} million pixels are taken."
-        ) from None
-    except (UnidentifiedImageError, OSError, ValueError):
-        raise UnreadablePictureError(f"This is not a picture. Known formats: {', '.join(FORMATS)}.") from None
-    if width * height > MAX_PIXELS:
-        raise UnreadablePictureError(
-            f"The picture has {width}x{height} pixels; up to {MAX_PIXELS // 1_000_000} million are taken."
+            f"This is not a picture that can be read, or it is damaged. Known formats: {', '.join(FORMATS)}."
         )
-    try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        bgr = None
-    if bgr is None:
-        raise UnreadablePictureError("The picture is damaged, or of a kind that cannot be read here.")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return image

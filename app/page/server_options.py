@@ -11,6 +11,7 @@ from app.page.origin import THIS_MACHINE, is_loopback, split_host
 from app.stream_errors import AppError
 from solov2 import VARIANTS
 from solov2.cli import CommandParser, add_debug_flag
+from solov2.pixel_limit import add_pixel_option
 
 if TYPE_CHECKING:
     from app.page.access import Access
@@ -45,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--cameras", action="store_true", help="let visitors open this machine's cameras")
     add("--max-upload", type=count, default=500, metavar="MB", help="largest file that is taken (%(default)s)")
+    add_pixel_option(parser)
     add_debug_flag(parser)
     return parser
 

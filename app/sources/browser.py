@@ -1,20 +1,18 @@
 """The camera of somebody's browser, whose pictures come in as JPEGs."""
 
-import io
 import time
 from collections.abc import Iterator
 from fractions import Fraction
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
+from app.sources.pictures import decode_picture
 from app.stream.channel import Cancelled, Channel, Empty, Finished
 from app.stream.frames import Frame
 from app.stream_errors import SourceError
+from solov2.pixel_limit import TooManyPixelsError
 
-MAX_PIXELS = 4096 * 4096
 FIRST_SECONDS = 60.0  # somebody has to find the browser's question, and say yes
 NEXT_SECONDS = 10.0
 
@@ -79,16 +77,12 @@ def decode(jpeg: bytes) -> npt.NDArray[np.uint8]:
     """Return a JPEG as (H, W, 3) uint8 RGB.
 
     Raises:
-        SourceError: it is none, or is larger than a camera's picture can be.
+        SourceError: it is none, or declares more pixels than are read.
     """
     try:
-        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as header:
-            width, height = header.size
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-        raise SourceError("the browser sent something that is not a JPEG picture") from None
-    if width * height > MAX_PIXELS:
-        raise SourceError(f"a camera's picture may have {MAX_PIXELS} pixels, the browser sent {width}x{height}")
-    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise SourceError("the browser sent a JPEG picture that is damaged")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        image = decode_picture(np.frombuffer(jpeg, np.uint8), "the browser's picture", ("JPEG",))
+    except TooManyPixelsError as error:
+        raise SourceError(str(error)) from None
+    if image is None:
+        raise SourceError("the browser sent something that is not a JPEG picture, or is damaged")
+    return image

@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from app.stream_errors import SourceError
+from solov2.pixel_limit import decoder_options
 
 _MISSING_SECONDS = 0.5
 # The containers whose header states their length, in seconds; of others FFmpeg estimates it from what is there.
@@ -128,8 +129,9 @@ def _behind_last(path: str, stream: VideoStream, seen: Reading) -> Iterator[Vide
         return
     is_behind = False
     try:
-        with av.open(path) as container:
+        with av.open(path, options=decoder_options()) as container:
             tail = container.streams.video[0]
+            tail.codec_context.options = decoder_options()
             container.seek(last.pts, stream=tail)
             for packet in container.demux(tail):
                 for picture in _pictures(tail, packet, seen):

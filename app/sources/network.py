@@ -16,6 +16,7 @@ from app.sources.hardware import find_hardware
 from app.sources.live import LiveSource
 from app.sources.video import VideoSource
 from app.stream_errors import Fault, SourceError
+from solov2.pixel_limit import decoder_options
 
 NetworkSource: TypeAlias = LiveSource | VideoSource
 
@@ -61,7 +62,7 @@ def open_network(
     """
     is_live = scheme_of(address) in LIVE_SCHEMES
     options = dict(_LIVE_OPTIONS, rtsp_transport=rtsp_transport) if is_live else {}
-    options |= _FROM_ONE_HOST if from_one_host else {}
+    options |= (_FROM_ONE_HOST if from_one_host else {}) | decoder_options()
     hardware = find_hardware() if uses_gpu else None
     if hardware is not None:
         try:

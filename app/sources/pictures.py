@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from app.stream.frames import Frame
 from app.stream.ordered_map import ordered_map
 from app.stream_errors import SourceError
 from solov2.files import PICTURE_SUFFIXES
+from solov2.pixel_limit import PICTURE_FORMATS, TooManyPixelsError, check_picture
 
 DECODERS = min(8, max(1, (os.cpu_count() or 1) // 2))  # threads that read ahead
 _NAMED_AT_MOST = 3
@@ -48,9 +50,10 @@ class PictureSource:
         self.frame_count: int | None = len(paths)
         self.paths = paths
         self._closed = threading.Event()
-        first = next((image for image in map(read_picture, paths) if image is not None), None)
+        too_large: list[str] = []
+        first = next((image for path in paths if (image := _read(path, too_large)) is not None), None)
         if first is None:
-            raise SourceError(f"could not read {_named(paths)} as a picture")
+            raise SourceError(f"could not read {_named(paths)} as a picture{_reason(too_large)}")
         self.frame_hw = (first.shape[0], first.shape[1])
 
     def __iter__(self) -> Iterator[Frame]:
@@ -59,11 +62,12 @@ class PictureSource:
         Raises:
             SourceError: some pictures could not be read; all others have been yielded.
         """
-        unreadable = []
+        unreadable: list[Path] = []
+        too_large: list[str] = []
         used = 0
         seconds = itertools.count()  # a picture each
         chosen = self.selection.choose(self.paths, lambda _: next(seconds))
-        for position, path, image in ordered_map(_read_numbered, chosen, DECODERS):
+        for position, path, image in ordered_map(partial(_read_numbered, too_large), chosen, DECODERS):
             if self._closed.is_set():
                 return
             if image is None:
@@ -72,7 +76,8 @@ class PictureSource:
             yield Frame(image, position, self.time_base, time.monotonic(), self.source_id, position)
             used += 1
         if unreadable:
-            raise SourceError(f"could not read {_named(unreadable)} as a picture; the other {used} were used")
+            unread = f"could not read {_named(unreadable)} as a picture{_reason(too_large)}"
+            raise SourceError(f"{unread}; the other {used} were used")
 
     def close(self) -> None:
         """Stop at the next picture."""
@@ -113,19 +118,52 @@ def open_picture(path: Path) -> PictureSource:
 
 
 def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
-    """Return a picture file as (H, W, 3) uint8 RGB, upright by its EXIF note, without transparency; None if broken."""
+    """Return a picture file as (H, W, 3) uint8 RGB, upright by its EXIF note, without transparency; None if broken.
+
+    Raises:
+        TooManyPixelsError: it declares more than are read.
+    """
     try:
         encoded = np.fromfile(path, dtype=np.uint8)
+    except OSError:
+        return None
+    return decode_picture(encoded, str(path))
+
+
+def decode_picture(
+    encoded: npt.NDArray[np.uint8], name: str, formats: tuple[str, ...] = PICTURE_FORMATS
+) -> npt.NDArray[np.uint8] | None:
+    """Return an encoded picture as (H, W, 3) uint8 RGB, upright; None if it is broken, or none of these formats.
+
+    Raises:
+        TooManyPixelsError: it declares more pixels than are read; nothing of it is decoded then.
+    """
+    if not check_picture(encoded.data, name, formats):
+        return None
+    try:
         with quiet_opencv():
             bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
+    except cv2.error:
         return None
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _read_numbered(numbered: tuple[int, Path]) -> tuple[int, Path, npt.NDArray[np.uint8] | None]:
+def _read(path: Path, too_large: list[str]) -> npt.NDArray[np.uint8] | None:
+    """Read a picture, and note why if it is too large."""
+    try:
+        return read_picture(path)
+    except TooManyPixelsError as error:
+        too_large.append(str(error))
+        return None
+
+
+def _read_numbered(too_large: list[str], numbered: tuple[int, Path]) -> tuple[int, Path, npt.NDArray[np.uint8] | None]:
     position, path = numbered
-    return position, path, read_picture(path)
+    return position, path, _read(path, too_large)
+
+
+def _reason(too_large: list[str]) -> str:
+    return f" ({too_large[0]})" if too_large else ""
 
 
 def natural_order(path: Path) -> list[tuple[int, str]]:

@@ -23,6 +23,7 @@ from app.sources.hardware import find_hardware, is_from_device
 from app.sources.selection import EVERYTHING, Selection
 from app.stream.frames import Frame
 from app.stream_errors import Fault, SourceError
+from solov2.pixel_limit import TooManyPixelsError, check_pixels, decoder_options, max_pixels
 
 VIDEO_SUFFIXES = frozenset(
     ".3gp .asf .avi .flv .gif .h264 .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()
@@ -62,7 +63,7 @@ class VideoSource:
             if not stream.codec_context.is_hwaccel:
                 stream.thread_type = "SLICE" if is_live else "AUTO"
             self._pictures = decode(container, stream, source_id)
-            self._first = _first(self._pictures, source_id)
+            self._first = _first(self._pictures, source_id, stream)
         except BaseException:
             container.close()
             raise
@@ -118,20 +119,31 @@ def open_video(path: Path, uses_gpu: bool = False) -> VideoSource:
 
 def _open_video(path: Path, hardware: HWAccel | None) -> VideoSource:
     try:
-        container = av.open(os.path.abspath(path), hwaccel=hardware)  # FFmpeg takes "10:30.mp4" for an address
+        container = av.open(  # FFmpeg takes "10:30.mp4" for an address
+            os.path.abspath(path), hwaccel=hardware, options=decoder_options()
+        )
     except av.FFmpegError as error:
         raise SourceError(f"could not read {path} as a video: {error.strerror}") from error
     return VideoSource(container, str(path), every_picture, is_live=False)
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """Return the first video stream; raise SourceError if there is none, or no decoder for it."""
+    """Return the first video stream, whose decoder refuses frames of more pixels than are read.
+
+    Raises:
+        SourceError: there is none, or no decoder for it, or it declares more pixels. Nothing was decoded.
+    """
     if not container.streams.video:
         raise SourceError(f"{name} holds no video", Fault.NOT_VIDEO, "it holds no video")
     stream = container.streams.video[0]
     if stream.codec_context is None:
         reason = "this build of FFmpeg has no decoder for its codec"
         raise SourceError(f"could not decode {name}: {reason}", Fault.UNSUPPORTED, reason)
+    try:
+        check_pixels(stream.codec_context.width, stream.codec_context.height, name)
+    except TooManyPixelsError as error:
+        raise SourceError(str(error), Fault.UNSUPPORTED) from None
+    stream.codec_context.options = stream.codec_context.options | decoder_options()
     return stream
 
 
@@ -146,7 +158,11 @@ def upright_rgb(picture: VideoFrame) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(np.rot90(image, picture.rotation // 90), dtype=np.uint8)
 
 
-def _first(pictures: Iterator[VideoFrame], name: str) -> VideoFrame:
+def _first(pictures: Iterator[VideoFrame], name: str, stream: VideoStream) -> VideoFrame:
     for picture in pictures:
         return picture
+    if not stream.codec_context.width:  # FFmpeg forgets a size that it was told to refuse
+        limit = max_pixels() // 1_000_000
+        message = f"{name} has no size, or more than {limit} megapixels: --max-megapixels allows more"
+        raise SourceError(message, Fault.UNSUPPORTED)
     raise SourceError(f"{name} holds no readable picture")

@@ -17,6 +17,7 @@ from solov2.data.polygons import polygon_flaw
 from solov2.decoding.geometry import Image, Size
 from solov2.errors import DatasetError, UnknownNameError
 from solov2.masks.rle import check_rle
+from solov2.pixel_limit import check_file
 
 Content = dict[str, Any]  # of an annotation file
 UPRIGHT = "upright"  # key of an image entry
@@ -108,11 +109,13 @@ class CocoDataset:
 
         Raises:
             DatasetError: it cannot be read, or has another size than the annotations say.
+            TooManyPixelsError: it declares more than are read.
         """
         entry = self.images[index]
         path = self.images_folder / entry["file_name"]
         flags = cv2.IMREAD_COLOR if entry.get(UPRIGHT) else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = cv2.imread(str(path), flags) if path.is_file() else None  # where OpenCV would add a line of its own
+        is_picture = path.is_file() and check_file(path)  # where not, OpenCV would add a line of its own
+        bgr = cv2.imread(str(path), flags) if is_picture else None
         if bgr is None:
             raise DatasetError(f"could not read {path}, which {self.annotations_file} names")
         height, width = bgr.shape[:2]

@@ -19,6 +19,7 @@ from solov2.data.picture_files import check_size, relative_name, upright_entry
 from solov2.decoding.geometry import Size
 from solov2.errors import DatasetError
 from solov2.files import PICTURE_SUFFIXES
+from solov2.pixel_limit import check_picture
 
 _CIRCLE_CORNERS = 64
 
@@ -158,7 +159,9 @@ def _corners(kind: str, points: list[tuple[float, float]]) -> list[tuple[float, 
 
 def _mask_code(shape: dict[str, Any], size: Size) -> Code:
     """Return the mask of a shape that holds a PNG of its box."""
-    with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as png:
+    encoded = base64.b64decode(shape["mask"], validate=True)
+    check_picture(encoded, "a mask", ("PNG",))
+    with Image.open(io.BytesIO(encoded), formats=("PNG",)) as png:
         part = np.asarray(png).astype(np.bool_)  # LabelMe writes ones, other tools 255
     if part.ndim != 2:
         raise ValueError("its mask is not a grey PNG")

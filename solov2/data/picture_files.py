@@ -10,6 +10,7 @@ from solov2.data.coco_dataset import UPRIGHT
 from solov2.decoding.geometry import Size
 from solov2.errors import DatasetError
 from solov2.files import PICTURE_SUFFIXES
+from solov2.pixel_limit import check_file
 
 _ORIENTATION_TAG = 0x0112
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})  # orientations that swap width and height
@@ -25,12 +26,14 @@ def picture_sizes(path: Path) -> tuple[Size, Size]:
 
     Raises:
         DatasetError: the file is missing or no picture.
+        TooManyPixelsError: it declares more than are read.
     """
     try:
+        check_file(path)
         with Image.open(path) as picture:
             width, height = picture.size
             is_turned = picture.getexif().get(_ORIENTATION_TAG) in _QUARTER_TURNS
-    except UnidentifiedImageError as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path} is not a picture that can be read") from error
     except OSError as error:
         raise DatasetError(f"could not read {path}: {error.strerror or error}") from error
