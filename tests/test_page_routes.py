@@ -156,7 +156,7 @@ def test_who_has_not_logged_in_sees_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_not_a_picture_or_too_large_is_refused(page: tuple[str, Site], site: Site) -> None:
-    assert code_of(page[0], "picture/segment", b"no picture")[1].startswith("This is not a picture.")
+    assert code_of(page[0], "picture/segment", b"no picture")[1].startswith("This is not a picture ")
     assert code_of(page[0], "picture/segment", bytes(2 << 20)) == (413, "The file is larger than 1 MB.")
     assert code_of(page[0], "picture/segment?model=/etc/passwd", b"x")[1] == "This page does not offer that model."
 

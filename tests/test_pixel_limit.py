@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -132,7 +133,8 @@ def test_a_video_that_declares_too_much_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"large.gif has no size, or more than 64 megapixels: --max-meg"):
         open_source(str(path))
     job = VideoJob.take(path, tmp_path / "jobs")
-    list(job.run(None, "nano", "auto", None))  # type: ignore[arg-type]  # it ends before it needs them
+    models = SimpleNamespace(get=lambda name, device: None)
+    list(job.run(models, "nano", "auto", None))  # type: ignore[arg-type]  # it ends before it needs them
     assert (job.state, "64 megapixels" in job.problem) == ("failed", True)
 
 
