@@ -47,7 +47,32 @@ def test_a_stream_of_tiny_frames_may_be_very_fast(clock: list[float]) -> None:
 def test_one_frame_makes_no_rate(clock: list[float]) -> None:
     stats = StreamStats()
     stats.captured()
-    assert stats.snapshot().capture_fps == 0
+    assert stats.snapshot().capture_fps is None
+
+
+def test_the_first_moments_make_no_rate(clock: list[float]) -> None:
+    stats = StreamStats()
+    run_at(stats, clock, fps=5000, seconds=0.01)
+    snapshot = stats.snapshot()
+    assert (snapshot.capture_fps, snapshot.inference_fps, snapshot.display_fps) == (None, None, None)
+
+
+def test_the_age_of_the_last_picture_grows_while_none_follows(clock: list[float]) -> None:
+    stats = StreamStats()
+    run_at(stats, clock, fps=25, seconds=3)
+    assert stats.snapshot().age_ms == pytest.approx(50)
+    clock[0] += 7
+    assert stats.snapshot().age_ms == pytest.approx(7050)
+
+
+def test_ages_of_the_whole_run_are_kept(clock: list[float]) -> None:
+    stats = StreamStats()
+    for age_ms in range(1, 1001):
+        clock[0] += 1
+        stats.displayed(age_ms / 1000)
+    snapshot = stats.snapshot()
+    assert snapshot.run_age_p50_ms == pytest.approx(500, rel=0.025)
+    assert snapshot.run_age_p95_ms == pytest.approx(950, rel=0.025)
 
 
 def test_everything_falls_to_nothing_when_nothing_arrives(clock: list[float]) -> None:
@@ -58,7 +83,7 @@ def test_everything_falls_to_nothing_when_nothing_arrives(clock: list[float]) ->
     clock[0] += 1.1
     snapshot = stats.snapshot()
     assert (snapshot.capture_fps, snapshot.inference_fps, snapshot.display_fps) == (0, 0, 0)
-    assert (snapshot.age_ms, snapshot.age_p50_ms, snapshot.age_p95_ms) == (0, 0, 0)
+    assert (snapshot.age_p50_ms, snapshot.age_p95_ms) == (0, 0)
     assert snapshot.steps_ms == {}
     assert snapshot.displayed == 75
 

@@ -9,6 +9,7 @@ from app.stream.stats import StatsSnapshot
 PANEL_OPACITY = 0.72
 FAINT: RGB = (176, 184, 198)
 LINES = 4
+DASH = "-"  # as long as there is no rate
 
 
 def readout_rectangle(lettering: Lettering) -> tuple[int, int, int, int]:
@@ -30,9 +31,10 @@ def draw_readout(picture: Picture, snapshot: StatsSnapshot, lettering: Lettering
     fill_rounded(dark, round(0.6 * lettering.size_px), INK)
     panel[:] = cv2.addWeighted(dark, PANEL_OPACITY, panel, 1 - PANEL_OPACITY, 0)
     middle = _padding(lettering) + lettering.size_px / 2
-    _write_line(panel, "capture", f"{snapshot.capture_fps:.1f}", "fps", middle, lettering)
-    _write_line(panel, "inference", f"{snapshot.inference_fps:.1f}", "fps", middle + _line_height(lettering), lettering)
-    _write_line(panel, "display", f"{snapshot.display_fps:.1f}", "fps", middle + 2 * _line_height(lettering), lettering)
+    rates = {"capture": snapshot.capture_fps, "inference": snapshot.inference_fps, "display": snapshot.display_fps}
+    for line, (name, rate) in enumerate(rates.items()):
+        value = DASH if rate is None else f"{rate:.1f}"
+        _write_line(panel, name, value, "fps", middle + line * _line_height(lettering), lettering)
     _write_line(panel, "age", f"{snapshot.age_ms:.0f}", "ms", middle + 3 * _line_height(lettering), lettering)
 
 

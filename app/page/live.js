@@ -150,7 +150,8 @@
 
   // What is known about the stream, in words and numbers
 
-  const number = (value, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits) : "0");
+  const number = (value, digits = 0) =>
+    value === null ? "–" : Number.isFinite(value) ? value.toFixed(digits) : "0"; // null: there is no rate yet
 
   function show(status) {
     solov2.status = status;

@@ -163,7 +163,8 @@ class ReconnectingSource:
         return self._corrupt_before + (reader.corrupt if reader is not None and not reader.is_left else 0)
 
     def _become(self, phase: str, **changes: object) -> None:
-        base = {"reason": "", "next_try_at": None, "since": time.monotonic(), "corrupt": self.corrupt}
+        since = self.status.since if "live" not in (phase, self.status.phase) else time.monotonic()
+        base = {"reason": "", "next_try_at": None, "since": since, "corrupt": self.corrupt}
         self.status = replace(self.status, phase=phase, **(base | changes))  # type: ignore[arg-type]
         if self._listener is not None:
             self._listener(self.status)

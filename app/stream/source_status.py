@@ -14,7 +14,7 @@ class SourceStatus:
     Attributes:
         phase: "connecting": it is being opened; "live": frames come; "waiting": it failed, and will be tried again;
             "ended": nothing more will come.
-        since: `time.monotonic()` seconds at which the phase began.
+        since: `time.monotonic()` seconds at which frames began to come, or ceased to.
         reason: why it waits or has ended, in a few words.
         next_try_at: `time.monotonic()` seconds of the next try; None unless it waits.
         details: size, codec and rate of what came last, such as "1280x720 h264 30 fps".

@@ -1,6 +1,7 @@
 """The counters of a running stream: written by every part, read by the read-out, the page and `--stats-json`."""
 
 import dataclasses
+import math
 import statistics
 import threading
 import time
@@ -9,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 WINDOW_SECONDS = 2.0
+MIN_RATE_SECONDS = 0.25
+IDLE_SECONDS = 0.5  # without a new picture; then the age of the last one goes on growing
+_GROWTH, _BUCKETS = 1.02, 800  # up to two hours
 _MAX_EVENTS = 1000
 
 
@@ -19,20 +23,25 @@ class StatsSnapshot:
     Rates, ages and steps cover the last two seconds, and are 0 or empty when nothing came in them.
 
     Attributes:
-        capture_fps, inference_fps, display_fps: frames per second captured, segmented, and shown or written.
-        age_ms, age_p50_ms, age_p95_ms: from capture to display: of the newest frame, the median, the 95th percentile.
+        capture_fps, inference_fps, display_fps: frames per second captured, segmented, and shown or written; None as
+            long as too little time has passed to tell.
+        age_ms: from capture to display of the newest frame; while none follows it, its age goes on growing.
+        age_p50_ms, age_p95_ms: from capture to display, the median and the 95th percentile.
+        run_age_p50_ms, run_age_p95_ms: the same over the whole run.
         steps_ms: mean milliseconds of each step, in the order in which they run.
         dropped: frames lost over the whole run, by cause.
         captured, segmented, displayed: frames over the whole run.
         seconds: from the first frame captured to the last one displayed.
     """
 
-    capture_fps: float
-    inference_fps: float
-    display_fps: float
+    capture_fps: float | None
+    inference_fps: float | None
+    display_fps: float | None
     age_ms: float
     age_p50_ms: float
     age_p95_ms: float
+    run_age_p50_ms: float
+    run_age_p95_ms: float
     steps_ms: Mapping[str, float]
     dropped: Mapping[str, int]
     captured: int
@@ -63,6 +72,7 @@ class StreamStats:
         self._captured, self._segmented, self._displayed = _Recent(), _Recent(), _Recent()
         self._steps: defaultdict[str, _Recent] = defaultdict(_Recent)
         self._dropped: Counter[str] = Counter()
+        self._ages = _Histogram()
 
     def captured(self) -> None:
         """Count a frame that the source gave."""
@@ -85,11 +95,12 @@ class StreamStats:
         """Count a frame that every sink has taken, `age_seconds` after its capture."""
         with self._lock:
             self._displayed.add(time.monotonic(), age_seconds * 1000)
+            self._ages.add(age_seconds * 1000)
 
-    def dropped(self, cause: str) -> None:
-        """Count a frame that was lost, and why."""
+    def dropped(self, cause: str, count: int = 1) -> None:
+        """Count frames that were lost, and why."""
         with self._lock:
-            self._dropped[cause] += 1
+            self._dropped[cause] += count
 
     def snapshot(self, now: float | None = None) -> StatsSnapshot:
         """Return the state at `now`, a `time.monotonic()` value that defaults to this moment."""
@@ -101,9 +112,11 @@ class StreamStats:
                 capture_fps=self._captured.rate(now),
                 inference_fps=self._segmented.rate(now),
                 display_fps=self._displayed.rate(now),
-                age_ms=ages[-1] if ages else 0.0,
+                age_ms=self._age_ms(now),
                 age_p50_ms=_percentile(ages, 50),
                 age_p95_ms=_percentile(ages, 95),
+                run_age_p50_ms=self._ages.percentile(50),
+                run_age_p95_ms=self._ages.percentile(95),
                 steps_ms={step: statistics.fmean(values) for step, values in steps.items() if values},
                 dropped=dict(self._dropped),
                 captured=self._captured.total,
@@ -112,20 +125,47 @@ class StreamStats:
                 seconds=max(0.0, self._displayed.last_at - self._captured.first_at) if self._displayed.total else 0.0,
             )
 
+    def _age_ms(self, now: float) -> float:
+        """Of the picture that is seen now."""
+        idle_seconds = now - self._displayed.last_at
+        return self._displayed.last_value + (1000 * idle_seconds if idle_seconds > IDLE_SECONDS else 0.0)
+
+
+class _Histogram:
+    """Ages in milliseconds, counted in buckets that grow by 2 %: constant memory, percentiles at most 2 % too high."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * _BUCKETS
+        self._total = 0
+
+    def add(self, milliseconds: float) -> None:
+        bucket = math.ceil(math.log(max(1.0, milliseconds), _GROWTH))
+        self._counts[min(bucket, _BUCKETS - 1)] += 1
+        self._total += 1
+
+    def percentile(self, percent: int) -> float:
+        needed = self._total * percent / 100
+        reached = 0
+        for bucket, count in enumerate(self._counts):
+            reached += count
+            if count and reached >= needed:
+                return float(round(_GROWTH**bucket, 1))
+        return 0.0
+
 
 class _Recent:
     """Events with a value each: those of the last `WINDOW_SECONDS`, a thousand at most, and how many ever came."""
 
     def __init__(self) -> None:
         self.total = 0
-        self.first_at = self.last_at = 0.0
+        self.first_at = self.last_at = self.last_value = 0.0
         self._events: deque[tuple[float, float]] = deque(maxlen=_MAX_EVENTS)
 
     def add(self, now: float, value: float = 0.0) -> None:
         if not self.total:
             self.first_at = now
         self.total += 1
-        self.last_at = now
+        self.last_at, self.last_value = now, value
         self._events.append((now, value))
         self._forget(now)
 
@@ -133,14 +173,14 @@ class _Recent:
         self._forget(now)
         return [value for _, value in self._events]
 
-    def rate(self, now: float) -> float:
+    def rate(self, now: float) -> float | None:
         """Events per second; over the time since the first one known where that is shorter than the window."""
         self._forget(now)
         count = len(self._events)
         covered = now - (self._events[0][0] if count == _MAX_EVENTS else self.first_at)
         if covered >= WINDOW_SECONDS:
             return count / WINDOW_SECONDS
-        return (count - 1) / covered if count > 1 and covered > 0 else 0.0
+        return (count - 1) / covered if count > 1 and (covered >= MIN_RATE_SECONDS or count == _MAX_EVENTS) else None
 
     def _forget(self, now: float) -> None:
         while self._events and self._events[0][0] <= now - WINDOW_SECONDS:
