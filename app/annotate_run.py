@@ -6,7 +6,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -15,23 +16,27 @@ from tqdm import tqdm
 
 from app.annotation.inputs import Input
 from app.annotation.job import Job, ShowProgress, Wanted
-from app.annotation.jsonl_file import FileSource, model_header
+from app.annotation.jsonl_file import model_header
+from app.annotation.jsonl_lines import as_recorded
 from app.annotation.outcome import Outcome, table
-from app.annotation.resumable_tracking import Recorder
 from app.annotation.settings import Settings
 from app.drawing.renderer import Renderer
 from app.options import check_classes
-from app.processors.tracker import Tracker
-from app.segmenter import Segmenter
+from app.processors.tracking import Tracking
 from app.sinks.progress import ProgressSink
 from app.sources import open_source
+from app.sources.selection import FileSource, SelectedSource
+from app.stream.channel import Channel
 from app.stream.frames import ControlPanel, Controls, Result
-from app.stream.pipeline import Sink, stream
-from app.stream.stats import StreamStats
+from app.stream.lane import Lane
+from app.stream.parts import Sink
+from app.stream.pipeline import Stream
 from app.stream_errors import SourceError
 from solov2 import SOLOv2, load_model
 from solov2.cli import EXIT_INTERRUPTED
+from solov2.predictor import warm_up
 from solov2.runtime.device import find_device
+from solov2.runtime.torch_predictor import TorchPredictor
 
 EXIT_WITH_PROBLEMS = 1
 GPU_BATCH = 8
@@ -65,16 +70,45 @@ def annotate(
     opened = cast(FileSource, source if is_opened else open_source(str(source), model.device.type == "cuda"))
     if opened.is_live:
         opened.close()
-        raise SourceError(f"{opened.source_id} is live: annotate a file, or run app.stream.pipeline.stream on it")
-    opened.selection = settings.selection()
-    panel = ControlPanel(settings.controls())
-    segmenter = Segmenter(model, panel, batch_size=settings.batch)
-    segmenter.is_live = False
-    recorder = Recorder(segmenter, Tracker() if settings.track else None)
-    renderer = Renderer(model.class_names)
-    yield from stream(
-        opened, recorder, lambda result: renderer.draw(result, Controls()), sinks, ControlPanel(), StreamStats()
+        raise SourceError(f"{opened.source_id} is live: annotate a file, or run app.stream.pipeline.Stream on it")
+    renderer, panel, loop = Renderer(model.class_names), ControlPanel(settings.controls()), CallersLoop()
+    lane = Lane(
+        SelectedSource(opened, settings.selection()),
+        [*sinks, loop],
+        [as_recorded, Tracking(panel), loop.wait],
+        lambda result: renderer.draw(result, Controls()),
+        panel,
     )
+    with closing(Stream([lane], TorchPredictor(model, "throughput", settings.batch)).results()) as results:
+        yield from loop.control(results)
+
+
+class CallersLoop(Sink):
+    """Lets the caller's loop decide when the next result goes to the sinks: when the loop asks for it."""
+
+    in_callers_thread = True
+
+    def __init__(self) -> None:
+        """Let nothing pass yet."""
+        self._asked: Channel[None] = Channel(1)
+
+    def control(self, results: Iterable[Result]) -> Iterator[Result]:
+        """Yield `results`, and let the next one pass whenever it is asked for."""
+        try:
+            self._asked.put(None)
+            for result in results:
+                yield result
+                self._asked.put(None)
+        finally:
+            self._asked.cancel()
+
+    def wait(self, result: Result) -> Result:
+        """Return `result` once it is asked for: the last processor of the lane."""
+        self._asked.get()
+        return result
+
+    def write(self, result: Result) -> None:
+        """Take it: the stream then yields it."""
 
 
 def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], formats: tuple[str, ...]) -> int:
@@ -98,11 +132,10 @@ def open_job(options: argparse.Namespace, formats: tuple[str, ...], progress: Sh
     classes = check_classes(options.classes, model.class_names)
     batch = options.batch or (GPU_BATCH if device.type == "cuda" else 1)
     settings = Settings(options.score, classes, options.start, options.end, options.stride, batch, options.track)
-    segmenter = Segmenter(model, ControlPanel(settings.controls()), batch_size=batch)
-    segmenter.is_live = False
-    segmenter.warm_up()
+    predictor = TorchPredictor(model, "throughput", batch)
+    warm_up(predictor)
     header = model_header(Path(options.model).name, model)
-    return Job(options.out, settings, header, Wanted(options.video, formats), segmenter, progress)
+    return Job(options.out, settings, header, Wanted(options.video, formats), predictor, progress)
 
 
 def do_all(job: Job, inputs: Sequence[Input]) -> list[Outcome]:

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 
 from app.drawing.renderer import Renderer
-from app.segmenter import Segmenter
 from app.sinks.writable import writing
 from app.sources import find_source
-from app.stream.frames import ControlPanel, Frame
+from app.stream.frames import Controls, Frame, Result
 from app.stream.stats import StreamStats
 from app.stream_errors import SourceError
 from solov2 import SOLOv2, load_model
 from solov2.runtime.device import find_device, find_dtype, prepare
+from solov2.runtime.torch_predictor import TorchPredictor
 from solov2.variants import find_variant
 
 PERCENTILES = (50, 95, 99)
@@ -56,20 +56,16 @@ def time_steps(model: SOLOv2, frames: Sequence[Frame]) -> dict[str, dict[str, fl
         model: on its device.
         frames: the first `WARM_UP_FRAMES` are not counted, unless there are no others.
     """
-    panel = ControlPanel()
-    segmenter, renderer, stats = (
-        Segmenter(model, panel, wait_each_step=True),
-        Renderer(model.class_names),
-        StreamStats(),
-    )
+    controls, renderer, stats = Controls(), Renderer(model.class_names), StreamStats()
+    predictor = TorchPredictor(model, wait_each_step=True)
     steps_ms: defaultdict[str, list[float]] = defaultdict(list)
     for number, frame in enumerate(frames):
-        result = segmenter.segment(frame, panel.current)
-        segmented = time.perf_counter()
-        renderer.draw(result, panel.current, stats.snapshot())
-        draw_ms = 1000 * (time.perf_counter() - segmented)
+        steps: dict[str, float] = {}
+        (found,) = predictor.predict_batch([frame.image], controls.score_threshold, steps_ms=steps)
+        started = time.perf_counter()
+        renderer.draw(Result(frame, found), controls, stats.snapshot())
+        steps["draw"] = 1000 * (time.perf_counter() - started)
         if number >= min(WARM_UP_FRAMES, len(frames) - 1):
-            steps = {**result.steps_ms, "draw": draw_ms}
             for name, milliseconds in {**steps, "all of them": sum(steps.values())}.items():
                 steps_ms[name].append(milliseconds)
     return {

@@ -3,28 +3,30 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from app.drawing.renderer import Renderer
 from app.options import check_classes
-from app.processors.tracker import Tracker, tracked
-from app.segmenter import Segmenter
-from app.sinks.interrupt import InterruptSink, interrupt_immediately
+from app.processors.tracking import Tracking
+from app.sinks.interrupt import Interrupt, interrupt_immediately
 from app.sinks.progress import ProgressSink
 from app.sinks.video_sink import VideoSink
 from app.sinks.window import WindowSink, has_display
 from app.sources import find_source
 from app.sources.camera import list_cameras
 from app.sources.paced import PacedSource
-from app.stream.frames import ControlPanel, Controls, Result
-from app.stream.pipeline import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Picture, Sink, Source, run
+from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.lane import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Lane
+from app.stream.parts import Sink, Source
+from app.stream.pipeline import Stream
 from app.stream.stats import StatsSnapshot, StreamStats
 from app.stream_errors import SinkError
 from solov2 import load_model
 from solov2.cli import EXIT_INTERRUPTED
+from solov2.predictor import warm_up
 from solov2.runtime.device import find_device
+from solov2.runtime.torch_predictor import TorchPredictor
 
 
 def segment_live(options: argparse.Namespace) -> int:
@@ -34,26 +36,30 @@ def segment_live(options: argparse.Namespace) -> int:
     model = load_model(options.model, device=device, dtype=options.dtype)
     classes = check_classes(options.classes, model.class_names)
     panel = ControlPanel(Controls(options.score, classes, show_readout=not options.no_readout, track=options.track))
-    stats = StreamStats()
-    segmenter, renderer = Segmenter(model, panel), Renderer(model.class_names)
-    segmenter.warm_up()
+    stats, renderer = StreamStats(), Renderer(model.class_names)
+    warm_up(TorchPredictor(model))
 
     def draw(result: Result) -> Picture:
         return renderer.draw(result, panel.current, stats.snapshot())
 
     with interrupt_immediately():
         source = open_source()
-    with closing(source), InterruptSink() as interrupt:
-        sinks = [*open_sinks(options, source, panel, draw), interrupt]
-        if any(isinstance(sink, WindowSink) for sink in sinks) and not (source.is_live or options.save):
-            source = PacedSource(source)
-        limits = {
-            "max_frames": options.max_frames,
-            "frames_waiting": FRAMES_WAITING_WATCHED if isinstance(source, PacedSource) else FRAMES_WAITING,
-        }
-        segmenter.is_live = source.is_live
+    with closing(source), Interrupt() as interrupt:
+        sinks = open_sinks(options, source, panel)
+        is_watched = any(isinstance(sink, WindowSink) for sink in sinks) and not (source.is_live or options.save)
+        lane = Lane(
+            PacedSource(source) if is_watched else source,
+            sinks,
+            [Tracking(panel)],
+            draw,
+            panel,
+            stats,
+            max_frames=options.max_frames,
+            frames_waiting=FRAMES_WAITING_WATCHED if is_watched else FRAMES_WAITING,
+        )
+        predictor = TorchPredictor(model, "latency" if source.is_live else "throughput")
         try:
-            run(source, tracked(segmenter, Tracker(), panel), draw, sinks, panel, stats, **limits)
+            Stream([lane], predictor, interrupt.should_stop).run()
         finally:
             is_saved = options.save is not None and not isinstance(sys.exception(), SinkError)
             report(stats.snapshot(), options.save if is_saved else None, options.stats_json)
@@ -71,15 +77,13 @@ def print_cameras() -> int:
     return 0
 
 
-def open_sinks(
-    options: argparse.Namespace, source: Source, panel: ControlPanel, draw: Callable[[Result], Picture]
-) -> list[Sink]:
+def open_sinks(options: argparse.Namespace, source: Source, panel: ControlPanel) -> list[Sink]:
     """Open the video file and the window, or a progress line where there is none."""
     sinks: list[Sink] = []
     if options.save is not None:
         sinks.append(VideoSink(options.save, frame_rate=source.frame_rate, start_at_zero=source.is_live))
     if not options.headless and has_display():
-        sinks.append(WindowSink(panel, draw))
+        sinks.append(WindowSink(panel))
         return sinks
     if not options.headless:
         print("no display found: going on without a window", file=sys.stderr)

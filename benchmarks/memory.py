@@ -8,7 +8,6 @@ Finds nothing, so that all the time goes into the stream. The memory is the proc
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,10 +17,11 @@ from app.drawing.renderer import Renderer
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import ControlPanel, Frame, Result
-from app.stream.pipeline import Picture, run
+from app.stream.frames import Controls, Picture, Result
+from app.stream.lane import Lane
+from app.stream.pipeline import Stream
 from app.stream.stats import StreamStats
-from solov2 import Instances
+from tests.fake_stream import FakePredictor
 
 SIZE_HW = (120, 160)
 REPORT_AT = (1_000, 2_000, 5_000, 10_000)
@@ -32,17 +32,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=10_000, help="how many frames to send (%(default)s)")
     count: int = parser.parse_args().frames
-    panel, stats, renderer = ControlPanel(), StreamStats(), Renderer(())
+    stats, renderer = StreamStats(), Renderer(())
 
     def draw(result: Result) -> Picture:
         if result.frame.index + 1 in REPORT_AT:
             print(f"{result.frame.index + 1:6d} frames: {resident_mib():6.1f} MiB", flush=True)
-        return renderer.draw(result, panel.current, stats.snapshot())
+        return renderer.draw(result, Controls(), stats.snapshot())
 
     with tempfile.TemporaryDirectory() as folder:
         source, saved = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
         write_noise(source, count)
-        run(open_source(str(source)), find_nothing, draw, [VideoSink(saved)], panel, stats)
+        Stream([Lane(open_source(str(source)), [VideoSink(saved)], draw=draw, stats=stats)], FakePredictor()).run()
     print(f"{stats.snapshot().displayed} frames at {stats.snapshot().mean_fps:.0f} frames per second")
     return 0
 
@@ -55,12 +55,6 @@ def write_noise(path: Path, count: int) -> None:
     for pts in range(count):
         writer.add(grain[pts % len(grain)], pts)
     writer.close()
-
-
-def find_nothing(frames: Iterable[Frame]) -> Iterator[Result]:
-    """A segmenter at no cost."""
-    for frame in frames:
-        yield Result(frame, Instances.empty(SIZE_HW), {})
 
 
 def resident_mib() -> float:

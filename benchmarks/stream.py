@@ -22,16 +22,19 @@ from pathlib import Path
 import torch
 
 from app.drawing.renderer import Renderer
-from app.segmenter import Segmenter
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import ControlPanel, Frame, Result
-from app.stream.pipeline import Picture, run
+from app.stream.frames import Controls, Frame, Picture, Result
+from app.stream.lane import Lane
+from app.stream.ordered_map import ordered_map
+from app.stream.pipeline import Stream
 from app.stream.stats import StreamStats
 from solov2 import SOLOv2, load_model
 from solov2.cli import CommandParser, add_debug_flag, run_command
+from solov2.predictor import warm_up
 from solov2.runtime.device import find_device
+from solov2.runtime.torch_predictor import TorchPredictor
 
 TARGET = 0.85
 
@@ -87,27 +90,28 @@ def write_demo(path: Path, count: int) -> str:
 
 def model_alone(model: SOLOv2, frames: list[Frame], one_by_one: bool) -> float:
     """Return how many frames per second the model segments, from memory."""
-    segmenter = Segmenter(model, ControlPanel())
-    segmenter.is_live = one_by_one
-    segmenter.warm_up()
+    predictor = TorchPredictor(model, "latency" if one_by_one else "throughput")
+    warm_up(predictor)
+    images = [frame.image for frame in frames]
+    threshold = Controls().score_threshold
     started = time.perf_counter()
-    for _ in segmenter(frames):
+    for _ in ordered_map(lambda image: predictor.predict_batch([image], threshold), images, predictor.workers):
         pass
     return len(frames) / (time.perf_counter() - started)
 
 
 def whole_stream(model: SOLOv2, source: str, count: int, saved: Path, one_by_one: bool) -> float:
     """Return how many frames per second go from the file `source` through every part into the file `saved`."""
-    panel, stats = ControlPanel(), StreamStats()
-    segmenter, renderer = Segmenter(model, panel), Renderer(model.class_names)
-    segmenter.is_live = one_by_one
-    segmenter.warm_up()
+    predictor = TorchPredictor(model, "latency" if one_by_one else "throughput")
+    warm_up(predictor)
+    renderer, stats = Renderer(model.class_names), StreamStats()
 
     def draw(result: Result) -> Picture:
-        return renderer.draw(result, panel.current, stats.snapshot())
+        return renderer.draw(result, Controls(), stats.snapshot())
 
     started = time.perf_counter()
-    run(open_source(source), segmenter, draw, [VideoSink(saved)], panel, stats, max_frames=count)
+    lane = Lane(open_source(source), [VideoSink(saved)], draw=draw, stats=stats, max_frames=count)
+    Stream([lane], predictor).run()
     return count / (time.perf_counter() - started)
 
 

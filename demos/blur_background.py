@@ -2,7 +2,7 @@
 
 python demos/blur_background.py [SOURCE] [OUT.mp4] [FRAMES]
 
-With `0` as the source, from your camera until Ctrl-C. What is drawn is a plain function: here one of our own.
+With `0` as the source, from your camera until Ctrl-C. What is drawn is a plain function: here one of your own.
 """
 
 import sys
@@ -10,14 +10,14 @@ import sys
 import cv2
 import numpy as np
 
-from app.segmenter import Segmenter
-from app.sinks.interrupt import InterruptSink
+from app.sinks.interrupt import Interrupt
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import ControlPanel, Controls, Result
-from app.stream.pipeline import Picture, run
-from app.stream.stats import StreamStats
+from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.lane import Lane
+from app.stream.pipeline import Stream
 from solov2 import load_model
+from solov2.runtime.torch_predictor import TorchPredictor
 
 
 def blur_background(result: Result) -> Picture:
@@ -33,12 +33,12 @@ def blur_background(result: Result) -> Picture:
 
 spec = sys.argv[1] if len(sys.argv) > 1 else "demo"
 out = sys.argv[2] if len(sys.argv) > 2 else "blurred.mp4"
-most_frames = int(sys.argv[3]) if len(sys.argv) > 3 else None
+max_frames = int(sys.argv[3]) if len(sys.argv) > 3 else None
 
 panel = ControlPanel(Controls(classes=frozenset({"person"})))
-segmenter = Segmenter(load_model("nano"), panel)
 source = open_source(spec)
 video = VideoSink(out, frame_rate=source.frame_rate, start_at_zero=source.is_live)
-with InterruptSink() as interrupt:
-    run(source, segmenter, blur_background, [video, interrupt], panel, StreamStats(), max_frames=most_frames)
+lane = Lane(source, [video], draw=blur_background, panel=panel, max_frames=max_frames)
+with Interrupt() as interrupt:
+    Stream([lane], TorchPredictor(load_model("nano")), interrupt.should_stop).run()
 print(f"saved {out}")

@@ -7,23 +7,21 @@ import sys
 from collections import Counter
 from contextlib import closing
 
-from app.segmenter import Segmenter
 from app.sources import open_source
-from app.stream.frames import ControlPanel, Controls
 from solov2 import load_model
 
 spec = sys.argv[1] if len(sys.argv) > 1 else "demo"
-most_seconds = float(sys.argv[2]) if len(sys.argv) > 2 else float("inf")
+max_seconds = float(sys.argv[2]) if len(sys.argv) > 2 else float("inf")
 
-segmenter = Segmenter(load_model("nano"), ControlPanel(Controls(score_threshold=0.35)))
+model = load_model("nano")
 next_second = 0
 with closing(open_source(spec)) as source:
     for frame in source:
-        if frame.pts_seconds >= most_seconds:
+        if frame.pts_seconds >= max_seconds:
             break
         if frame.pts_seconds >= next_second:
             next_second = int(frame.pts_seconds) + 1
-            (result,) = segmenter([frame])
-            names = [segmenter.class_names[label] for label in result.instances.labels]
+            found = model.predict(frame.image)
+            names = [model.class_names[label] for label in found.labels[found.scores >= 0.35]]
             counted = ", ".join(f"{count} {name}" for name, count in Counter(names).items())
             print(f"{frame.pts_seconds:6.1f} s: {counted or 'nobody'}")

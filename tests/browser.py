@@ -5,7 +5,7 @@ import asyncio
 import base64
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from app.page.model_cache import Models
 from app.page.server_options import build_parser
 from app.page.site import Site
 from app.sources.demo import DemoSource
-from app.stream.frames import ControlPanel, Frame, Result
+from app.stream.frames import Picture
 from tests.fake_instances import rectangles
 from tests.fake_model import FakeModel
 
@@ -32,21 +32,31 @@ FLAGS = (
 WAIT_MS = 180_000
 
 
-class OnePersonSegmenter:
-    """Finds one person of score 0.9 in the middle of every frame, in no time."""
+class OnePersonPredictor:
+    """Finds one person of score 0.9 in the middle of every image, in no time."""
 
-    def __init__(self, model: FakeModel, panel: ControlPanel) -> None:
-        self._panel = panel
+    class_names = FakeModel.class_names
+    workers = batch_size = 1
 
-    def warm_up(self) -> None:
-        """Nothing is cold."""
+    def __init__(self, model: FakeModel, hint: str = "latency") -> None:
+        pass
 
-    def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
-        for frame in frames:
-            height, width = frame.image.shape[:2]
-            box = (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
-            boxes = [box] if self._panel.current.score_threshold <= 0.9 else []
-            yield Result(frame, rectangles((height, width), boxes, [0] * len(boxes)), {"network": 0.1})
+    def predict_batch(
+        self,
+        images: Sequence[Picture],
+        score_threshold: float = 0.0,
+        labels: Sequence[int] | None = None,
+        steps_ms: MutableMapping[str, float] | None = None,
+    ) -> list[Any]:
+        if steps_ms is not None:
+            steps_ms["network"] = 0.1
+        return [self._find(image, score_threshold) for image in images]
+
+    def _find(self, image: Picture, score_threshold: float) -> Any:
+        height, width = image.shape[:2]
+        box = (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
+        boxes = [box] if score_threshold <= 0.9 else []
+        return rectangles((height, width), boxes, [0] * len(boxes))
 
 
 def options_of(*arguments: str) -> argparse.Namespace:
@@ -84,7 +94,7 @@ def served(folder: Path, *arguments: str, with_fake_model: bool = True) -> Itera
         patch.setattr(gradio.networking, "url_ok", lambda url: True)  # it gives up early on a busy machine
         if with_fake_model:
             patch.setattr(Models, "get", lambda self, name, device="auto": FakeModel())
-            patch.setattr(engine_module, "Segmenter", OnePersonSegmenter)
+            patch.setattr(engine_module, "TorchPredictor", OnePersonPredictor)
         site = build.build_site(options, folder)
         blocks = build.build_blocks(site)
         try:

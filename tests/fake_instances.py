@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from app.stream.frames import Frame, Result
+from app.stream.frames import Draw, Frame, Result
 from solov2 import Instances
 from solov2.masks.mask_crop import MaskCrop
 
@@ -19,9 +19,13 @@ def rectangles(
 
 
 def result_of(
-    image: np.ndarray, instances: Instances | None = None, pts: int = 0, time_base: Fraction = Fraction(1, 30)
+    image: np.ndarray,
+    instances: Instances | None = None,
+    pts: int = 0,
+    time_base: Fraction = Fraction(1, 30),
+    draw: Draw | None = None,
 ) -> Result:
     """A result for `image`, with no instances unless given."""
     if instances is None:
         instances = Instances.empty((image.shape[0], image.shape[1]))
-    return Result(Frame(image, pts, time_base, 0.0, "test", 0), instances, {})
+    return Result(Frame(image, pts, time_base, 0.0, "test", 0), instances, draw=draw)

@@ -1,14 +1,15 @@
-"""A model for `app.webcam` that is loaded in no time and finds nothing."""
+"""A model for `app.webcam` and the page that is loaded in no time and finds nothing."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, MutableMapping, Sequence
 
 import pytest
 import torch
 
 from app import webcam_run
-from app.stream.frames import ControlPanel, Frame, Result
+from app.stream.frames import Picture
 from solov2 import Instances
 from solov2.runtime.device import find_dtype
+from tests.fake_stream import nothing_in
 
 
 class FakeModel:
@@ -17,27 +18,38 @@ class FakeModel:
     class_names = ("person", "cat")
 
 
-class FakeSegmenter:
-    """Finds nothing; calls `on_frame` with each frame, and remembers the panels it was made with."""
+class FakeTorchPredictor:
+    """Finds nothing; calls `on_image` with the number of each image, and remembers what it was asked for."""
 
-    panels: list[ControlPanel]
-    on_frame: Callable[[Frame], None]
+    on_image: Callable[[int], object]
+    asked: list[tuple[float, tuple[int, ...] | None]]
+    class_names = FakeModel.class_names
+    workers = batch_size = 1
 
-    def __init__(self, model: FakeModel, panel: ControlPanel) -> None:
-        FakeSegmenter.panels.append(panel)
+    def __init__(self, model: FakeModel, hint: str = "latency") -> None:
+        self._count = 0
 
-    def warm_up(self) -> None:
-        """Nothing is cold."""
+    def predict_batch(
+        self,
+        images: Sequence[Picture],
+        score_threshold: float = 0.0,
+        labels: Sequence[int] | None = None,
+        steps_ms: MutableMapping[str, float] | None = None,
+    ) -> list[Instances]:
+        if steps_ms is not None:  # not to warm up
+            for _ in images:
+                FakeTorchPredictor.on_image(self._count)
+                self._count += 1
+            FakeTorchPredictor.asked.append((score_threshold, None if labels is None else tuple(labels)))
+            steps_ms["network"] = 1.0
+        return [nothing_in(image) for image in images]
 
-    def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
-        for frame in frames:
-            FakeSegmenter.on_frame(frame)
-            yield nothing_in(frame)
 
-
-def nothing_in(frame: Frame) -> Result:
-    """The result of a frame in which nothing was found."""
-    return Result(frame, Instances.empty((frame.image.shape[0], frame.image.shape[1])), {"network": 1.0})
+def use_fake_predictor(monkeypatch: pytest.MonkeyPatch, module: object) -> None:
+    """Let `module` run its models by this."""
+    monkeypatch.setattr(FakeTorchPredictor, "on_image", staticmethod(lambda number: None), raising=False)
+    monkeypatch.setattr(FakeTorchPredictor, "asked", [], raising=False)
+    monkeypatch.setattr(module, "TorchPredictor", FakeTorchPredictor)
 
 
 def use_fake_model(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -49,9 +61,7 @@ def use_fake_model(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return FakeModel()
 
-    monkeypatch.setattr(FakeSegmenter, "panels", [], raising=False)
-    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lambda frame: None), raising=False)
+    use_fake_predictor(monkeypatch, webcam_run)
     monkeypatch.setattr(webcam_run, "load_model", load_model)
-    monkeypatch.setattr(webcam_run, "Segmenter", FakeSegmenter)
     monkeypatch.setattr(webcam_run, "has_display", lambda: False)
     return names

@@ -19,7 +19,7 @@ from pycocotools import mask as coco_mask
 from app import annotate, annotate_run
 from app.annotation.jsonl_sink import AnnotationSink
 from app.sources import open_source
-from tests.fake_annotation import FakeSegmenter, use_fake_model
+from tests.fake_annotation import FakeTorchPredictor, use_fake_model
 from tests.fake_media import grey, write_picture, write_video
 
 FRAMES = 25
@@ -112,9 +112,9 @@ def test_after_a_cut_only_what_is_missing_runs_through_the_model(clip: Path, tmp
     kept = whole.read_bytes().splitlines(keepends=True)[:12]  # the header, two batches, and three frames of the third
     whole.unlink()
     (tmp_path / "out/clip/instances.partial.jsonl").write_bytes(b"".join(kept) + b'{"frame":11,"pt')
-    FakeSegmenter.batches.clear()
+    FakeTorchPredictor.batches.clear()
     assert annotated(tmp_path / "out", clip, "--batch", 4) == 0
-    assert FakeSegmenter.batches[0] == [8, 9, 10, 11]
+    assert FakeTorchPredictor.batches[0] == [8, 9, 10, 11]
 
 
 def test_a_killed_process_leaves_all_but_one_line_and_is_gone_on_with(clip: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_so_in_one_line(
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "interrupted: the same command goes on where this one stopped\n")
     assert lines(tmp_path / "out/clip/instances.partial.jsonl") == appended
-    assert len(appended) == 10
+    assert 10 <= len(appended) <= 1 + FRAMES
     assert annotated(tmp_path / "out", clip, "--video") == 0
     assert len(lines(tmp_path / "out/clip/instances.jsonl")) == 1 + FRAMES
 
@@ -194,11 +194,11 @@ def test_a_video_wanted_later_is_drawn_without_the_model(
 ) -> None:
     annotated(tmp_path / "both", clip, "--track", "--video")
     annotated(tmp_path / "later", clip, "--track")
-    FakeSegmenter.batches.clear()
+    FakeTorchPredictor.batches.clear()
     capsys.readouterr()
     assert annotated(tmp_path / "later", clip, "--track", "--video") == 0
     assert capsys.readouterr().out.endswith(" done\n"), "and not: was done before"
-    assert FakeSegmenter.batches == []
+    assert FakeTorchPredictor.batches == []
     names = ("annotated.mp4", "instances.jsonl")
     for name in names:
         assert (tmp_path / "later/clip" / name).read_bytes() == (tmp_path / "both/clip" / name).read_bytes()

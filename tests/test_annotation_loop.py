@@ -13,7 +13,7 @@ from app.annotation.jsonl_sink import AnnotationSink
 from app.annotation.settings import Settings
 from app.sources import open_source
 from app.stream.frames import Result
-from app.stream.pipeline import Picture
+from app.stream.parts import Sink
 from app.stream_errors import SourceError
 from solov2 import UnknownNameError
 from tests.fake_annotation import FakeModel, use_fake_model
@@ -78,18 +78,14 @@ def test_no_thread_survives_however_a_loop_ends(clip: Path) -> None:
     assert set(threading.enumerate()) <= before
 
 
-class BrokenSink:
+class BrokenSink(Sink):
     """Fails at the fourth frame."""
 
-    needs_picture = True
     times_closed = 0
 
-    def write(self, result: Result, picture: Picture | None) -> None:
+    def write(self, result: Result) -> None:
         if result.frame.index == 3:
             raise RuntimeError("of this sink")
-
-    def idle(self) -> None:
-        """Nothing to do."""
 
     def close(self) -> None:
         self.times_closed += 1

@@ -16,23 +16,24 @@ def jpeg(number: int) -> Jpeg:
     return Jpeg(bytes([number]), float(number), 0.0)
 
 
-def sink_on(board: LatestJpeg, redrawn: list[Result]) -> JpegSink:
-    def redraw(result: Result) -> np.ndarray:
-        redrawn.append(result)
-        return grey(99)
+def drawn_result(drawn: list[Result], value: int = 99, pts: int = 0) -> Result:
+    """A result whose picture is grey; `drawn` tells how often it was drawn."""
 
-    return JpegSink(board, ControlPanel(), redraw)
+    def draw(result: Result) -> np.ndarray:
+        drawn.append(result)
+        return grey(value)
+
+    return result_of(grey(1), pts=pts, draw=draw)
 
 
 def test_nobody_looking_means_nothing_is_drawn_or_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jpeg_sink, "encode_jpeg", lambda picture: pytest.fail("encoded for nobody"))
-    board, redrawn = LatestJpeg(), []
-    sink = sink_on(board, redrawn)
-    assert not sink.needs_picture
-    sink.write(result_of(grey(1)), None)
+    board, drawn = LatestJpeg(), []
+    sink = JpegSink(board, ControlPanel())
+    sink.write(drawn_result(drawn))
     sink.idle()
     sink.close()
-    assert (board.newest, redrawn) == (None, [])
+    assert (board.newest, drawn) == (None, [])
 
 
 def test_one_picture_is_encoded_once_for_all_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,18 +48,18 @@ def test_one_picture_is_encoded_once_for_all_viewers(monkeypatch: pytest.MonkeyP
 
     async def look() -> None:
         board = LatestJpeg()
-        sink = sink_on(board, [])
+        drawn: list[Result] = []
+        sink = JpegSink(board, ControlPanel())
         with board.viewer() as one, board.viewer() as other:
-            assert sink.needs_picture
-            result = result_of(grey(7), pts=15)
-            await asyncio.to_thread(sink.write, result, grey(200))
+            await asyncio.to_thread(sink.write, drawn_result(drawn, 200, pts=15))
             first, second = await one.next(), await other.next()
             assert first is second
             assert first.pts_seconds == 0.5
             shown = cv2.imdecode(np.frombuffer(first.data, np.uint8), cv2.IMREAD_COLOR)
             assert np.all(abs(shown.astype(int) - 200) <= 2)
-        assert len(encoded) == 1
-        assert not sink.needs_picture
+        assert len(encoded) == len(drawn) == 1
+        sink.write(drawn_result(drawn))
+        assert len(encoded) == len(drawn) == 1, "nobody looks any more"
 
     asyncio.run(look())
 
@@ -101,30 +102,30 @@ def test_posting_takes_no_time_however_many_viewers_sleep() -> None:
 
 def test_a_change_of_controls_shows_on_the_last_picture() -> None:
     async def look() -> None:
-        board, redrawn = LatestJpeg(), []
+        board, drawn = LatestJpeg(), []
         panel = ControlPanel()
-        sink = JpegSink(board, panel, lambda result: redrawn.append(result) or grey(99))
+        sink = JpegSink(board, panel)
         with board.viewer():
-            sink.write(result_of(grey(1)), grey(1))
+            sink.write(drawn_result(drawn))
             sink.idle()
-            assert redrawn == []
+            assert len(drawn) == 1
             panel.update(opacity=0.9)
             sink.idle()
             sink.idle()
-            assert len(redrawn) == 1
+            assert len(drawn) == 2
 
     asyncio.run(look())
 
 
 def test_who_begins_to_look_while_nothing_moves_sees_the_last_picture() -> None:
     async def look() -> None:
-        board, redrawn = LatestJpeg(), []
-        sink = sink_on(board, redrawn)
-        sink.write(result_of(grey(1)), None)
+        board, drawn = LatestJpeg(), []
+        sink = JpegSink(board, ControlPanel())
+        sink.write(drawn_result(drawn))
         with board.viewer() as viewer:
             sink.idle()
             assert (await viewer.next()).data
-        assert len(redrawn) == 1
+        assert len(drawn) == 1
 
     asyncio.run(look())
 

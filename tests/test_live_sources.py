@@ -230,11 +230,18 @@ class FakeCapture:
         self.is_there = number in (0, 2)
         self.released = False
 
-    def read(self) -> tuple[bool, Any]:
+    def grab(self) -> bool:
         self.left -= 1
+        return self.is_there and self.left >= 0
+
+    def retrieve(self) -> tuple[bool, Any]:
+        time.sleep(0.01)
         bgr = np.zeros((48, 64, 3), np.uint8)
         bgr[..., 0] = 255
-        return (True, bgr) if self.is_there and self.left >= 0 else (False, None)
+        return True, bgr
+
+    def read(self) -> tuple[bool, Any]:
+        return self.retrieve() if self.grab() else (False, None)
 
     def get(self, prop: int) -> float:
         return 15.0
@@ -258,9 +265,11 @@ def test_a_camera_gives_rgb_frames_with_their_time_of_arrival_until_it_is_unplug
     source = open_source("0")
     assert (source.is_live, source.frame_hw, source.frame_rate, source.source_id) == (True, (48, 64), 15.0, "camera 0")
     frames: list[Frame] = []
+    ages: list[float] = []
     with pytest.raises(SourceError, match="camera 0 gives no more pictures"):
-        frames.extend(source)
+        frames.extend(ages.append(frame.age_seconds()) or frame for frame in source)
     assert len(frames) == 4
+    assert min(ages) >= 0.01, "they count from before the decoding"
     assert tuple(frames[0].image[0, 0]) == (0, 0, 255)
     assert [frame.pts for frame in frames] == sorted(frame.pts for frame in frames)
 

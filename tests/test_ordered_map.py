@@ -10,7 +10,7 @@ from app.stream.ordered_map import ordered_map
 
 
 def workers_left() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("in-order")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("ordered-map")]
 
 
 def test_results_come_in_order_though_the_first_takes_longest() -> None:
@@ -22,14 +22,14 @@ def test_results_come_in_order_though_the_first_takes_longest() -> None:
     assert workers_left() == []
 
 
-def test_as_many_are_at_work_at_once_as_there_are_workers_and_each_begins_once() -> None:
-    begun: list[str] = []
+def test_as_many_are_at_work_at_once_as_there_are_workers() -> None:
     together = threading.Barrier(3, timeout=20)
-    results = ordered_map(
-        lambda number: together.wait() * 0 + number, range(6), 3, lambda: begun.append(threading.current_thread().name)
-    )
-    assert list(results) == list(range(6))
-    assert len(set(begun)) == len(begun) == 3
+    assert list(ordered_map(lambda number: together.wait() * 0 + number, range(6), 3)) == list(range(6))
+
+
+def test_a_single_worker_is_the_callers_thread() -> None:
+    caller = threading.current_thread()
+    assert list(ordered_map(lambda number: threading.current_thread() is caller, range(3), 1)) == [True] * 3
 
 
 def test_a_result_does_not_wait_for_items_that_have_not_come() -> None:
@@ -80,12 +80,6 @@ def test_no_item_is_taken_to_wait_for_a_worker() -> None:
     assert taken == [0, 1, 2]  # the last two are at work
     go_on.set()
     assert list(results) == list(range(1, 50))
-
-
-def test_an_error_at_a_workers_begin_ends_it() -> None:
-    with pytest.raises(ZeroDivisionError):
-        list(ordered_map(lambda number: number, range(5), 2, lambda: 1 // 0))
-    assert workers_left() == []
 
 
 def test_an_error_of_the_work_comes_after_the_results_before_it() -> None:

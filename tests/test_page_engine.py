@@ -13,10 +13,10 @@ from app.page import stream_runner as engine_module
 from app.page.model_cache import Models
 from app.page.stream_runner import Choice, Engine
 from app.stream.frames import Frame
-from app.stream.pipeline import Source
+from app.stream.parts import Source
 from app.stream_errors import SinkError, SourceError
 from tests.fake_media import grey
-from tests.fake_model import FakeModel, FakeSegmenter
+from tests.fake_model import FakeModel, FakeTorchPredictor, use_fake_predictor
 
 
 class Camera:
@@ -66,10 +66,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         asked.append((name, device))
         return FakeModel()
 
-    monkeypatch.setattr(FakeSegmenter, "panels", [], raising=False)
-    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lambda frame: None), raising=False)
+    use_fake_predictor(monkeypatch, engine_module)
     monkeypatch.setattr(Models, "get", get)
-    monkeypatch.setattr(engine_module, "Segmenter", FakeSegmenter)
     monkeypatch.setattr(Camera, "open_count", 0)
     monkeypatch.setattr(Camera, "most_open", 0)
     return asked
@@ -130,7 +128,7 @@ def test_a_file_ends_by_itself_and_its_last_picture_stays(engine: Engine) -> Non
 def test_few_frames_of_a_file_wait_so_that_those_who_look_on_see_young_ones(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lambda frame: time.sleep(0.05)))
+    monkeypatch.setattr(FakeTorchPredictor, "on_image", staticmethod(lambda number: time.sleep(0.05)))
     engine.start(Choice("clip", File, "nano"))
     waiting = [0]
     while state(engine) in ("starting", "running"):

@@ -1,18 +1,23 @@
+"""The data flow: what reaches whom, in which order, and how a run ends."""
+
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
-import numpy as np
 import pytest
 
-from app.stream.frames import ControlPanel, Controls, Frame, Result
-from app.stream.pipeline import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Picture, Quit, Segmenter, Sink, run
+from app.stream.frames import ControlPanel, Controls, Draw, Frame, Picture, Result
+from app.stream.lane import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Lane
+from app.stream.lazy import Lazy
+from app.stream.parts import Policy, Processor, Quit, Sink
+from app.stream.pipeline import Stream
 from app.stream.stats import StreamStats
 from app.stream_errors import SinkError, SourceError
+from tests.fake_stream import FakePredictor, FakeSink, FakeSource
 
 SOON = 5.0
 
@@ -24,84 +29,6 @@ def no_thread_survives() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
-@dataclass
-class FakeSource:
-    """Gives `count` small frames, then raises `error` if there is one. `before_frame` is called with each index."""
-
-    count: int
-    is_live: bool = False
-    error: Exception | None = None
-    before_frame: Callable[[int], object] = lambda index: None
-    source_id: str = "fake"
-    frame_rate: float | None = 30.0
-    frame_count: int | None = None
-    frame_hw: tuple[int, int] = (4, 6)
-    time_base: Fraction = Fraction(1, 90000)
-    closed: int = 0
-    given: int = 0
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index in range(self.count):
-            self.before_frame(index)
-            image = np.full((*self.frame_hw, 3), index % 256, np.uint8)
-            self.given += 1
-            yield Frame(image, index * 3003, self.time_base, time.monotonic(), self.source_id, index)
-        if self.error is not None:
-            raise self.error
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-@dataclass
-class FakeSink:
-    """Remembers the indices of what was written."""
-
-    needs_picture: bool = True
-    on_write: Callable[[Result], object] = lambda result: None
-    on_idle: Callable[[], object] = lambda: None
-    on_close: Callable[[], object] = lambda: None
-    written: list[int] = field(default_factory=list)
-    pictures: list[Picture | None] = field(default_factory=list)
-    idled: int = 0
-    closed: int = 0
-
-    def write(self, result: Result, picture: Picture | None) -> None:
-        self.on_write(result)
-        self.written.append(result.frame.index)
-        self.pictures.append(picture)
-
-    def idle(self) -> None:
-        self.idled += 1
-        self.on_idle()
-
-    def close(self) -> None:
-        self.closed += 1
-        self.on_close()
-
-
-def result_of(frame: Frame) -> Result:
-    return Result(frame, cast("Any", None), {"network": 1.0})
-
-
-def segment_at_once(frames: Iterable[Frame]) -> Iterator[Result]:
-    return map(result_of, frames)
-
-
-def hold_one_back(frames: Iterable[Frame]) -> Iterator[Result]:
-    held = None
-    for frame in frames:
-        if held is not None:
-            yield held
-        held = result_of(frame)
-    if held is not None:
-        yield held
-
-
-def draw(result: Result) -> Picture:
-    return result.frame.image
-
-
 def raise_error(error: BaseException) -> None:
     raise error
 
@@ -109,19 +36,20 @@ def raise_error(error: BaseException) -> None:
 def stream(
     source: FakeSource,
     *sinks: Sink,
-    segmenter: Segmenter = segment_at_once,
-    draw: Callable[[Result], Picture] = draw,
+    predictor: FakePredictor | None = None,
+    processors: Sequence[Processor] = (),
+    draw: Draw | None = None,
     panel: ControlPanel | None = None,
     max_frames: int | None = None,
     frames_waiting: int = FRAMES_WAITING,
 ) -> StreamStats:
-    stats = StreamStats()
+    limits: dict[str, Any] = {"max_frames": max_frames, "frames_waiting": frames_waiting}
+    lane = Lane(source, sinks, processors, draw, panel or ControlPanel(), **limits)
     try:
-        limits = {"max_frames": max_frames, "frames_waiting": frames_waiting}
-        run(source, segmenter, draw, sinks, panel or ControlPanel(), stats, **limits)
+        Stream([lane], predictor or FakePredictor()).run()
     finally:
         assert source.closed >= 1
-    return stats
+    return lane.stats
 
 
 def test_a_file_reaches_every_sink_whole_and_in_order() -> None:
@@ -132,7 +60,7 @@ def test_a_file_reaches_every_sink_whole_and_in_order() -> None:
     snapshot = stats.snapshot()
     assert (snapshot.captured, snapshot.segmented, snapshot.displayed) == (100, 100, 100)
     assert snapshot.dropped == {}
-    assert set(snapshot.steps_ms) == {"network", "draw", "write"}
+    assert set(snapshot.steps_ms) == {"network", "write"}
 
 
 def test_a_slow_file_sink_loses_no_frame_of_a_file() -> None:
@@ -157,12 +85,8 @@ def test_no_more_of_a_file_is_read_ahead_than_the_hand_offs_hold(frames_waiting:
 def test_a_live_source_gives_its_newest_frame_and_its_losses_are_counted() -> None:
     sink = FakeSink()
 
-    def slowly(frames: Iterable[Frame]) -> Iterator[Result]:
-        for frame in frames:
-            time.sleep(0.02)
-            yield result_of(frame)
-
-    stats = stream(FakeSource(100, is_live=True, before_frame=lambda _: time.sleep(0.002)), sink, segmenter=slowly)
+    slow = FakePredictor(lambda indices: time.sleep(0.02))
+    stats = stream(FakeSource(100, is_live=True, before_frame=lambda _: time.sleep(0.002)), sink, predictor=slow)
     snapshot = stats.snapshot()
     assert sink.written == sorted(set(sink.written))
     assert sink.written[-1] == 99
@@ -171,34 +95,121 @@ def test_a_live_source_gives_its_newest_frame_and_its_losses_are_counted() -> No
     assert snapshot.age_p95_ms < 100
 
 
-def test_a_slow_display_loses_frames_of_a_live_source_and_stays_up_to_date() -> None:
-    sink = FakeSink(on_write=lambda result: time.sleep(0.03))
+def test_a_slow_viewer_misses_results_of_a_live_source_and_stays_up_to_date() -> None:
+    sink = FakeSink("latest", on_write=lambda result: time.sleep(0.03))
     stats = stream(FakeSource(100, is_live=True, before_frame=lambda _: time.sleep(0.003)), sink)
     assert sink.written[-1] == 99
     assert stats.snapshot().dropped["display"] > 10
-    assert stats.snapshot().age_p95_ms < 150
+    assert stats.snapshot().age_p95_ms < 500
 
 
-def test_reading_segmenting_drawing_and_writing_overlap() -> None:
-    def slowly(frames: Iterable[Frame]) -> Iterator[Result]:
-        for frame in frames:
-            time.sleep(0.02)
-            yield result_of(frame)
+def test_what_does_not_fit_into_the_queue_of_a_slow_file_of_a_live_source_is_counted() -> None:
+    sink = FakeSink(on_write=lambda result: time.sleep(0.03))
+    stats = stream(FakeSource(100, is_live=True, before_frame=lambda _: time.sleep(0.003)), sink)
+    dropped = stats.snapshot().dropped
+    assert dropped["sink"] > 10
+    assert len(sink.written) + sum(dropped.values()) == 100
 
-    def draw_slowly(result: Result) -> Picture:
+
+def test_a_slow_file_holds_up_no_viewer_of_a_live_source() -> None:
+    enough = threading.Event()
+    recorder = FakeSink(on_write=lambda result: enough.wait(SOON))
+    viewer = FakeSink("latest", on_write=lambda result: result.frame.index >= 50 and enough.set())
+    stream(FakeSource(100, is_live=True, before_frame=lambda _: time.sleep(0.003)), recorder, viewer)
+    assert enough.is_set()
+    assert viewer.written[-1] == 99
+    assert recorder.written[0] < 50
+
+
+def test_a_window_in_the_callers_thread_goes_on_while_another_sink_is_slow() -> None:
+    enough = threading.Event()
+    recorder = FakeSink(on_write=lambda result: enough.wait(SOON))
+    window = FakeSink("latest", in_callers_thread=True, on_idle=lambda: window.idled >= 5 and enough.set())
+    stream(FakeSource(30), recorder, window)
+    assert enough.is_set()
+    assert recorder.written == list(range(30))
+
+
+def test_every_sink_lives_in_one_thread_of_its_own_or_in_the_callers() -> None:
+    sinks = [FakeSink(), FakeSink("latest"), FakeSink("latest", in_callers_thread=True)]
+    stream(FakeSource(20), *sinks)
+    assert [len(sink.threads) for sink in sinks] == [1, 1, 1]
+    assert sinks[2].threads == {threading.current_thread().name}
+    assert threading.current_thread().name not in sinks[0].threads | sinks[1].threads
+
+
+def test_reading_predicting_processing_and_writing_overlap() -> None:
+    def slowly(result: Result) -> Result:
         time.sleep(0.02)
-        return result.frame.image
+        return result
 
     sink = FakeSink(on_write=lambda result: time.sleep(0.02))
+    slow = FakePredictor(lambda indices: time.sleep(0.02))
+    source = FakeSource(25, before_frame=lambda _: time.sleep(0.02))
     started = time.monotonic()
-    stream(FakeSource(25, before_frame=lambda _: time.sleep(0.02)), sink, segmenter=slowly, draw=draw_slowly)
-    assert time.monotonic() - started < 25 * 0.02 * 2, "one after another they need four times 0.5 s"
+    stream(source, sink, predictor=slow, processors=[slowly])
+    assert time.monotonic() - started < 25 * 0.02 * 3, "one after another they need four times 0.5 s"
+
+
+def test_processors_change_results_one_after_another_in_order() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def note(name: str) -> Processor:
+        def process(result: Result) -> Result:
+            seen.append((name, result.frame.index))
+            return replace(result, track_ids=(*(result.track_ids or ()), len(name)))
+
+        return process
+
+    got: list[object] = []
+    stream(FakeSource(3), FakeSink(on_write=lambda r: got.append(r.track_ids)), processors=[note("a"), note("bb")])
+    assert seen == [("a", 0), ("bb", 0), ("a", 1), ("bb", 1), ("a", 2), ("bb", 2)]
+    assert got == [(1, 2)] * 3
 
 
 def test_nothing_is_drawn_that_nobody_looks_at() -> None:
-    sink = FakeSink(needs_picture=False)
-    stream(FakeSource(5), sink, draw=lambda result: pytest.fail("drawn"))
-    assert sink.pictures == [None] * 5
+    stream(FakeSource(5), FakeSink(), draw=lambda result: pytest.fail("drawn"))
+
+
+def test_a_picture_is_drawn_once_for_all_sinks_in_the_thread_of_one_of_them() -> None:
+    drawn: list[tuple[int, str]] = []
+    pictures: list[Picture] = []
+
+    def draw(result: Result) -> Picture:
+        drawn.append((result.frame.index, threading.current_thread().name))
+        time.sleep(0.005)
+        return result.frame.image.copy()
+
+    sinks = [FakeSink(on_write=lambda result: pictures.append(result.picture)) for _ in range(3)]
+    stats = stream(FakeSource(10), *sinks, draw=draw)
+    assert sorted(index for index, _ in drawn) == list(range(10))
+    assert {name for _, name in drawn} <= {name for sink in sinks for name in sink.threads}
+    assert len({id(picture) for picture in pictures}) == 10
+    steps = stats.snapshot().steps_ms
+    assert steps["draw"] >= 5
+    assert steps["write"] < 10, "the time of drawing is not that of writing"
+
+
+def test_a_dropped_frame_of_a_live_source_is_never_converted() -> None:
+    converted: list[int] = []
+
+    class Lazily(FakeSource):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                yield replace(frame, pixels=Lazy(partial(self._convert, frame)))
+
+        def _convert(self, frame: Frame) -> Picture:
+            converted.append(frame.index)
+            return frame.image
+
+    sink = FakeSink()
+    slow = FakePredictor(lambda indices: time.sleep(0.02))
+    source = Lazily(100, is_live=True, before_frame=lambda _: time.sleep(0.002))
+    stats = stream(source, sink, predictor=slow)
+    assert converted == sink.written
+    assert stats.snapshot().dropped["capture"] == 100 - len(converted)
+    stream(Lazily(10), sink)
+    assert converted[-10:] == list(range(10))
 
 
 def test_a_stream_without_sinks_is_still_counted() -> None:
@@ -213,30 +224,56 @@ def test_an_error_of_the_source_comes_after_the_frames_before_it() -> None:
     assert sink.closed == 1
 
 
-def test_a_frame_that_the_segmenter_holds_back_is_not_lost_to_an_error_of_the_source() -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_batch_that_is_not_full_is_not_lost_to_an_error_of_the_source(workers: int) -> None:
     sink = FakeSink()
+    batches: list[list[int]] = []
+    predictor = FakePredictor(batches.append, batch_size=8, workers=workers)
     with pytest.raises(SourceError, match="damaged"):
-        stream(FakeSource(20, error=SourceError("damaged")), sink, segmenter=hold_one_back)
+        stream(FakeSource(20, error=SourceError("damaged")), sink, predictor=predictor)
     assert sink.written == list(range(20))
+    assert sorted(batches) == [list(range(8)), list(range(8, 16)), list(range(16, 20))]
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), TimeoutError("broken"), StopAsyncIteration("broken")])
-def test_an_error_of_the_segmenter_ends_the_run_while_the_reader_waits_for_room(error: Exception) -> None:
-    def fail_at_the_third(frames: Iterable[Frame]) -> Iterator[Result]:
-        for frame in frames:
-            if frame.index == 3:
-                raise error
-            yield result_of(frame)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_predictor_ends_the_run_while_the_reader_waits_for_room(error: Exception, workers: int) -> None:
+    def fail_at_the_third(indices: list[int]) -> None:
+        if indices == [3]:
+            raise error
 
     sink = FakeSink()
     with pytest.raises(type(error), match="broken"):
-        stream(FakeSource(1000), sink, segmenter=fail_at_the_third)
+        stream(FakeSource(1000), sink, predictor=FakePredictor(fail_at_the_third, workers=workers))
     assert sink.written == [0, 1, 2]
     assert sink.closed == 1
 
 
-def test_an_error_while_drawing_ends_the_run() -> None:
+def test_an_error_of_a_processor_ends_the_run_after_what_came_before() -> None:
     sink = FakeSink()
+    with pytest.raises(ZeroDivisionError):
+        stream(FakeSource(1000), sink, processors=[lambda result: (1 // (3 - result.frame.index) and result) or result])
+    assert sink.written == [0, 1, 2]
+    assert sink.closed == 1
+
+
+def test_a_frame_that_cannot_be_converted_ends_the_run_after_the_frames_before_it() -> None:
+    class Damaged(FakeSource):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                broken = Lazy(partial(raise_error, SourceError("no JPEG")))
+                yield replace(frame, pixels=broken) if frame.index == 5 else frame
+
+    for is_live in (False, True):
+        sink = FakeSink()
+        with pytest.raises(SourceError, match="no JPEG"):
+            stream(Damaged(1000, is_live=is_live, before_frame=lambda _: time.sleep(0.005)), sink)
+        assert sink.written == sorted(sink.written)
+        assert sink.written[-1] == 4
+
+
+def test_an_error_while_drawing_ends_the_run() -> None:
+    sink = FakeSink(on_write=lambda result: result.picture)
     with pytest.raises(ZeroDivisionError):
         stream(FakeSource(1000), sink, draw=lambda result: cast("Picture", 1 / 0))
     assert sink.written == []
@@ -309,7 +346,8 @@ def test_sinks_may_do_their_idle_work_while_nothing_arrives_and_quit_from_it() -
     assert sink.idled == 3
 
 
-def test_a_paused_file_waits_and_goes_on_where_it_stood() -> None:
+@pytest.mark.parametrize("policy", ["every", "latest"])
+def test_a_paused_file_waits_and_goes_on_where_it_stood(policy: Policy) -> None:
     panel = ControlPanel()
 
     def pause_at_the_second(result: Result) -> None:
@@ -317,13 +355,17 @@ def test_a_paused_file_waits_and_goes_on_where_it_stood() -> None:
             panel.update(paused=True)
 
     def resume_after_a_while() -> None:
-        assert sink.written == [0, 1]
-        if sink.idled == 3:
-            panel.update(paused=False)
+        if panel.current.paused:
+            assert sink.written == [0, 1]
+            sink.idled == 3 and panel.update(paused=False)
+        else:
+            sink.idled = 0
 
-    sink = FakeSink(on_write=pause_at_the_second, on_idle=resume_after_a_while)
-    stream(FakeSource(20), sink, panel=panel)
-    assert sink.written == list(range(20))
+    sink = FakeSink(policy, on_write=pause_at_the_second, on_idle=resume_after_a_while)
+    stream(FakeSource(20, before_frame=lambda _: time.sleep(0.02)), sink, panel=panel)
+    assert sink.written[:2] == [0, 1]
+    assert sink.written[-1] == 19
+    assert policy == "latest" or sink.written == list(range(20))
     assert sink.idled >= 3
 
 
@@ -342,8 +384,9 @@ def test_memory_stays_flat_over_ten_thousand_frames() -> None:
             traced[result.frame.index] = tracemalloc.get_traced_memory()[0]
 
     class Forgetful(FakeSink):
-        def write(self, result: Result, picture: Picture | None) -> None:
+        def write(self, result: Result) -> None:
             measure(result)
+            assert result.picture is not None
 
     tracemalloc.start()
     try:

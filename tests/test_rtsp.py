@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,12 +12,13 @@ import pytest
 from app import webcam
 from app.sinks.video_sink import VideoSink
 from app.sources import live, open_source
-from app.stream.frames import ControlPanel, Frame, Result
-from app.stream.pipeline import Picture, run
-from app.stream.stats import StreamStats
+from app.stream.frames import Result
+from app.stream.lane import Lane
+from app.stream.pipeline import Stream
 from app.stream_errors import SourceError
 from tests.fake_media import grey, write_video
-from tests.fake_model import FakeSegmenter, nothing_in, use_fake_model
+from tests.fake_model import FakeTorchPredictor, use_fake_model
+from tests.fake_stream import FakePredictor
 from tests.rtsp_camera import Camera, rtsp_camera
 
 pytestmark = pytest.mark.rtsp
@@ -39,14 +40,6 @@ def start_camera(counting_clip: Path) -> Iterator[Callable[..., Camera]]:
         yield lambda *options: running.enter_context(rtsp_camera(counting_clip, *options))
 
 
-def draw(result: Result) -> Picture:
-    return result.frame.image
-
-
-def segment(frames: Iterable[Frame]) -> Iterator[Result]:
-    return map(nothing_in, frames)
-
-
 def saved_pictures(path: Path) -> list[tuple[float, int]]:
     """Seconds and grey value of every picture of a video."""
     with av.open(str(path)) as container:
@@ -59,7 +52,7 @@ def test_a_stream_is_saved_with_the_times_of_its_frames(start_camera: Callable[.
     assert (source.is_live, source.frame_hw) == (True, (48, 64))
     assert source.frame_rate is None, "the clip's header says 1000, its time base"
     sink = VideoSink(tmp_path / "out.mp4", frame_rate=source.frame_rate, start_at_zero=True)
-    run(source, segment, draw, [sink], ControlPanel(), StreamStats(), max_frames=30)
+    Stream([Lane(source, [sink], max_frames=30)], FakePredictor()).run()
     saved = saved_pictures(tmp_path / "out.mp4")
     first_value = saved[0][1]
     assert len(saved) == 30
@@ -68,19 +61,17 @@ def test_a_stream_is_saved_with_the_times_of_its_frames(start_camera: Callable[.
     )
 
 
-def test_a_slow_segmenter_gets_the_newest_frame(start_camera: Callable[..., Camera]) -> None:
+def test_a_slow_predictor_gets_the_newest_frame(start_camera: Callable[..., Camera]) -> None:
     ages: list[float] = []
 
-    def segment_slowly(frames: Iterable[Frame]) -> Iterator[Result]:
-        for frame in frames:
-            ages.append(frame.age_seconds())
-            time.sleep(SLOW_SECONDS)
-            yield nothing_in(frame)
+    def note_age(result: Result) -> Result:
+        ages.append(result.frame.age_seconds() - SLOW_SECONDS)
+        return result
 
-    stats = StreamStats()
-    source = open_source(start_camera().address())
-    run(source, segment_slowly, draw, [], ControlPanel(), stats, max_frames=10)
-    counted = stats.snapshot()
+    slow = FakePredictor(lambda indices: time.sleep(SLOW_SECONDS))
+    lane = Lane(open_source(start_camera().address()), processors=[note_age], max_frames=10)
+    Stream([lane], slow).run()
+    counted = lane.stats.snapshot()
     assert counted.displayed == 10
     assert counted.dropped["capture"] >= counted.captured / 2
     assert max(ages) < 3 * SLOW_SECONDS, "a queue of frames would have grown to 8 times as much"
@@ -113,14 +104,14 @@ def test_when_the_camera_is_lost_the_run_ends_and_what_came_is_saved(
     camera, saved = start_camera(), tmp_path / "out.mp4"
     lost_at: list[float] = []
 
-    def lose_the_camera(frame: Frame) -> None:
-        if frame.index == 20:
+    def lose_the_camera(number: int) -> None:
+        if number == 20:
             camera.process.send_signal(ending)
             lost_at.append(time.monotonic())
 
     use_fake_model(monkeypatch)
     monkeypatch.setattr(live, "READ_SECONDS", 1.0)
-    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(lose_the_camera))
+    monkeypatch.setattr(FakeTorchPredictor, "on_image", staticmethod(lose_the_camera))
     assert webcam.main(["--source", camera.address(), "--headless", "--save", str(saved)]) == 2
     assert time.monotonic() - lost_at[0] < 4
     assert capsys.readouterr().err == f"error: lost {camera.address()}: {reason}\n"

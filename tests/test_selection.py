@@ -7,7 +7,7 @@ import pytest
 from app.sources import open_source
 from app.sources.demo import DemoSource
 from app.sources.pictures import PictureSource
-from app.sources.selection import Selection
+from app.sources.selection import SelectedSource, Selection
 from app.sources.video import VideoSource
 from tests.fake_media import grey, write_picture, write_video
 
@@ -48,8 +48,7 @@ def test_each_kind_of_file_gives_the_selected_frames_with_their_own_index(tmp_pa
     video = open_source(str(clip))
     assert isinstance(video, VideoSource)
     for source, unit in ((video, 0.04), (PictureSource("shots", shots), 1.0), (DemoSource(), 1 / 30)):
-        source.selection = Selection(2.5 * unit, 9.5 * unit, stride=3)
-        frames = list(source)
+        frames = list(SelectedSource(source, Selection(2.5 * unit, 9.5 * unit, stride=3)))
         assert [frame.index for frame in frames] == [3, 6, 9]
         assert [frame.pts_seconds for frame in frames] == pytest.approx([3 * unit, 6 * unit, 9 * unit])
         if not isinstance(source, DemoSource):

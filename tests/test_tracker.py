@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
@@ -13,7 +13,8 @@ import torch
 from app.annotation.jsonl_lines import as_recorded, line_of, read_instances
 from app.processors.affinity import buffered_ious, mask_ious
 from app.processors.observation import Observation, observations
-from app.processors.tracker import KEEP_SECONDS, Tracker, tracked
+from app.processors.tracker import KEEP_SECONDS, Tracker
+from app.processors.tracking import Tracking
 from app.stream.frames import ControlPanel, Controls, Frame, Result
 from solov2 import Instances
 from solov2.decoding.geometry import Geometry
@@ -201,7 +202,7 @@ def found(seed: int, image_hw: tuple[int, int] = (75, 130)) -> Instances:
 
 def read_back(instances: Instances) -> Instances:
     """What a line of `instances.jsonl` holds of them."""
-    (frame,) = frames_at(0)
+    frame = results_at(0)[0].frame
     line = json.loads(json.dumps(line_of(as_recorded(Result(frame, instances, {})), ("person", "cat"))))
     return read_instances(line["instances"], instances.image_hw)
 
@@ -227,25 +228,20 @@ def test_a_replay_of_what_was_recorded_goes_on_as_the_tracker_did() -> None:
     assert len(set(map(tuple, expected))) > 3
 
 
-def segment_nothing_new(frames: Iterable[Frame]) -> Iterator[Result]:
-    for frame in frames:
-        yield Result(frame, found(0), {"network": 1.0})
-
-
-def frames_at(*pts: int) -> list[Frame]:
-    return [Frame(np.zeros((75, 130, 3), np.uint8), ticks, Fraction(1, 25), 0.0, "made", 0) for ticks in pts]
+def results_at(*pts: int) -> list[Result]:
+    frames = [Frame(np.zeros((75, 130, 3), np.uint8), ticks, Fraction(1, 25), 0.0, "made", 0) for ticks in pts]
+    return [Result(frame, found(0), {"network": 1.0}) for frame in frames]
 
 
 def test_results_carry_ids_and_the_time_that_they_took() -> None:
-    segmenter = tracked(segment_nothing_new, Tracker(), ControlPanel(Controls(track=True)))
-    results = list(segmenter(frames_at(0, 1, 2)))
+    results = list(map(Tracking(ControlPanel(Controls(track=True))), results_at(0, 1, 2)))
     assert [result.track_ids for result in results] == [(1, 2, 3, 0, 4, 5)] * 3
     assert [list(result.steps_ms) for result in results] == [["network", "track"]] * 3
 
 
 def test_tracking_can_be_switched_while_the_stream_runs_and_costs_nothing_while_off() -> None:
     panel = ControlPanel()
-    results = tracked(segment_nothing_new, Tracker(), panel)(frames_at(0, 1, 2))
+    results = map(Tracking(panel), results_at(0, 1, 2))
     first = next(results)
     panel.update(track=True)
     second = next(results)

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import pytest
@@ -15,10 +15,10 @@ import pytest
 from app import webcam, webcam_run
 from app.sinks.mp4 import Mp4Writer
 from app.sources.camera import Camera
-from app.stream.frames import ControlPanel, Frame, Result
-from app.stream.pipeline import Picture
+from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.parts import Policy, Sink
 from tests.fake_media import grey, write_video
-from tests.fake_model import FakeSegmenter, use_fake_model
+from tests.fake_model import FakeTorchPredictor, use_fake_model
 
 
 @pytest.fixture(autouse=True)
@@ -62,13 +62,16 @@ def test_without_a_display_it_says_so_and_goes_on(clip: Path, capsys: pytest.Cap
     assert capsys.readouterr().err == "no display found: going on without a window\n"
 
 
-def test_the_options_become_the_controls(clip: Path) -> None:
+def test_the_options_become_the_controls(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Controls] = []
+    monkeypatch.setattr(webcam_run, "ControlPanel", lambda controls: made.append(controls) or ControlPanel(controls))
     options = ["--source", str(clip), "--headless", "--score", "0.7", "--classes", "cat, person", "--no-readout"]
     assert webcam.main(options) == 0
-    controls = FakeSegmenter.panels[0].current
+    (controls,) = made
     assert (controls.score_threshold, controls.classes) == (0.7, frozenset({"cat", "person"}))
     assert not controls.show_readout
     assert not controls.track
+    assert set(FakeTorchPredictor.asked) == {(0.7, (0, 1))}
 
 
 @pytest.mark.parametrize(("options", "track_ids"), [([], None), (["--track"], ())])
@@ -162,12 +165,12 @@ def test_what_could_be_read_of_a_damaged_video_is_saved_and_the_exit_code_tells(
 def test_a_signal_ends_the_run_with_a_whole_file(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt_at_the_tenth(frame: Frame) -> None:
+    def interrupt_at_the_tenth(index: int) -> None:
         time.sleep(0.005)
-        if frame.index == 10:
+        if index == 10:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(interrupt_at_the_tenth))
+    monkeypatch.setattr(FakeTorchPredictor, "on_image", staticmethod(interrupt_at_the_tenth))
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     saved = tmp_path / "out.mp4"
     clip = write_video(tmp_path / "clip.mp4", [grey(0)] * 300)
@@ -175,7 +178,12 @@ def test_a_signal_ends_the_run_with_a_whole_file(
     assert 1 <= len(timestamps(saved)) < 100
     assert f"saved {saved}" in capsys.readouterr().out
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-    assert {thread.name for thread in threading.enumerate()} & {"capture", "segment", "draw", "encode"} == set()
+    assert {thread.name for thread in threading.enumerate()} & {
+        "capture",
+        "predict",
+        "process",
+        "sink_VideoSink",
+    } == set()
 
 
 def test_ctrl_c_while_the_model_is_loaded_is_one_word(
@@ -192,13 +200,13 @@ def test_ctrl_c_while_the_model_is_loaded_is_one_word(
 def test_a_second_ctrl_c_does_not_wait_and_leaves_a_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt_twice(frame: Frame) -> None:
-        if frame.index == 10:
+    def interrupt_twice(number: int) -> None:
+        if number == 10:
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(0.3)
 
-    monkeypatch.setattr(FakeSegmenter, "on_frame", staticmethod(interrupt_twice))
+    monkeypatch.setattr(FakeTorchPredictor, "on_image", staticmethod(interrupt_twice))
     saved = tmp_path / "out.mp4"
     clip = write_video(tmp_path / "clip.mp4", [grey(0)] * 300)
     assert webcam.main(["--source", str(clip), "--headless", "--save", str(saved)]) == 130
@@ -249,23 +257,18 @@ def test_a_full_disk_is_one_line_and_what_was_saved_is_not_praised(
     assert told.err.count("\n") == 1
 
 
-class FakeWindow:
+class FakeWindow(Sink):
     """Stands in for the window; Ctrl-C comes soon after its second picture."""
 
-    needs_picture = True
+    policy: ClassVar[Policy] = "latest"
+    in_callers_thread = True
 
-    def __init__(self, panel: ControlPanel, redraw: Callable[[Result], Picture]) -> None:
+    def __init__(self, panel: ControlPanel) -> None:
         pass
 
-    def write(self, result: Result, picture: Picture | None) -> None:
+    def write(self, result: Result) -> None:
         if result.frame.index == 1:
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-
-    def idle(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def test_a_window_shows_a_file_as_it_was_filmed_and_obeys_ctrl_c_in_a_long_gap(

@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 import numpy as np
 from app.stream.frames import ControlPanel
-from app.stream.pipeline import Quit
+from app.stream.parts import Quit
 from app.sinks.window import WindowSink
 from tests.fake_instances import result_of
 
@@ -34,7 +34,7 @@ picture = np.full((240, 320, 3), (220, 120, 20), np.uint8)
 panel = ControlPanel()
 redraws = []
 
-def redraw(result):
+def draw(result):
     redraws.append(panel.current)
     return picture
 
@@ -87,7 +87,7 @@ def show_until_quit(sink, seconds=20.0):
     number, end = 0, time.monotonic() + seconds
     try:
         while time.monotonic() < end:
-            sink.write(result_of(picture, pts=number), picture)
+            sink.write(result_of(picture, pts=number, draw=draw))
             number += 1
             time.sleep(0.01)
     except Quit:
@@ -100,7 +100,7 @@ def show_until_quit(sink, seconds=20.0):
 @needs_x
 def test_keys_steer_the_stream(x_display: str, tmp_path: Path) -> None:
     body = """
-sink = WindowSink(panel, redraw)
+sink = WindowSink(panel)
 press_in_the_background("m", "b", "l", "f", "t", "plus", "plus", "minus", "space", "q")
 show_until_quit(sink)
 print(panel.current)
@@ -119,7 +119,7 @@ print(panel.current)
 def test_a_snapshot_is_saved_in_the_current_folder_and_its_name_told(x_display: str, tmp_path: Path) -> None:
     body = """
 import cv2
-sink = WindowSink(panel, redraw)
+sink = WindowSink(panel)
 press_in_the_background("s", "Escape")
 show_until_quit(sink)
 (path,) = Path().glob("snapshot-*.png")
@@ -138,7 +138,7 @@ def test_a_snapshot_that_cannot_be_saved_does_not_end_the_stream(x_display: str,
 def fail(path, data):
     raise OSError(28, "No space left on device")
 Path.write_bytes = fail
-sink = WindowSink(panel, redraw)
+sink = WindowSink(panel)
 press_in_the_background("s", "b", "q")
 show_until_quit(sink)
 print(panel.current.show_boxes)
@@ -152,9 +152,9 @@ print(panel.current.show_boxes)
 def test_the_colours_on_the_screen_are_those_of_the_picture(x_display: str, tmp_path: Path) -> None:
     body = """
 import subprocess
-sink = WindowSink(panel, redraw)
+sink = WindowSink(panel)
 for pts in range(30):
-    sink.write(result_of(picture, pts=pts), picture)
+    sink.write(result_of(picture, pts=pts))
     time.sleep(0.02)
 subprocess.run(["import", "-window", "root", "screen.png"], check=True)
 import cv2
@@ -173,14 +173,14 @@ def test_while_nothing_arrives_the_last_result_is_drawn_again_some_times_a_secon
     x_display: str, tmp_path: Path
 ) -> None:
     body = """
-sink = WindowSink(panel, redraw)
+sink = WindowSink(panel)
 sink.idle()  # before the first picture: nothing to do
-sink.write(result_of(picture), picture)
+sink.write(result_of(picture, draw=draw))
 end = time.monotonic() + 1.0
 while time.monotonic() < end:
     sink.idle()
     time.sleep(0.01)
-print(3 <= len(redraws) <= 6)
+print(4 <= len(redraws) <= 7)  # the first is the picture itself
 sink.close()
 """
     done = run_program(x_display, tmp_path, body)
@@ -188,12 +188,12 @@ sink.close()
 
 
 @needs_x
-@pytest.mark.parametrize("call", ["write(result_of(picture), picture)", "idle()"])
+@pytest.mark.parametrize("call", ["write(result_of(picture))", "idle()"])
 def test_closing_the_window_ends_the_run(x_display: str, tmp_path: Path, call: str) -> None:
     body = f"""
 import cv2
-sink = WindowSink(panel, redraw)
-sink.write(result_of(picture), picture)
+sink = WindowSink(panel)
+sink.write(result_of(picture, draw=draw))
 cv2.waitKey(50)
 cv2.destroyAllWindows()
 time.sleep(0.5)  # until the display has had its rest
@@ -247,9 +247,9 @@ def play(monkeypatch: pytest.MonkeyPatch, ticks: range, show_seconds: float, pau
     monkeypatch.setattr(window, "cv2", screen)
     monkeypatch.setattr(window, "time", screen)
     picture = np.zeros((24, 32, 3), np.uint8)
-    sink = WindowSink(ControlPanel(), lambda result: picture)
+    sink = WindowSink(ControlPanel())
     for pts in ticks:
-        sink.write(result_of(picture, pts=pts), picture)
+        sink.write(result_of(picture, pts=pts))
         screen.now += pause
     return screen
 
@@ -296,7 +296,7 @@ def test_an_opencv_without_windows_has_no_display(monkeypatch: pytest.MonkeyPatc
 def test_a_window_without_a_display_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window, "has_display", lambda: False)
     with pytest.raises(NoDisplayError, match="--headless") as caught:
-        WindowSink(ControlPanel(), lambda result: result.frame.image)
+        WindowSink(ControlPanel())
     assert "\n" not in str(caught.value)
 
 

@@ -11,24 +11,29 @@ from typing import Any, TypeAlias
 
 from app.annotation.formats import FORMATS
 from app.annotation.inputs import Input
-from app.annotation.jsonl_file import FileSource, Progress, Recording, source_header
+from app.annotation.jsonl_file import Progress, Recording, source_header
+from app.annotation.jsonl_lines import as_recorded
 from app.annotation.jsonl_sink import AnnotationSink
 from app.annotation.outcome import Outcome
-from app.annotation.resumable_tracking import Recorder, rebuild
+from app.annotation.resumable_tracking import Recorded, rebuild
 from app.annotation.settings import Settings
 from app.drawing.renderer import Renderer
 from app.processors.tracker import Tracker
+from app.processors.tracking import Tracking
 from app.sinks.audio import Audio
 from app.sinks.encoder import NVENC
-from app.sinks.interrupt import InterruptSink
+from app.sinks.interrupt import Interrupt
 from app.sinks.progress import ProgressSink
 from app.sinks.video_sink import VideoSink
 from app.sinks.writable import writing
+from app.sources.selection import FileSource, SelectedSource
 from app.sources.video import VideoSource
-from app.stream.frames import ControlPanel, Controls, Result
-from app.stream.pipeline import Picture, Segmenter, Sink, run
-from app.stream.stats import StreamStats
+from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.lane import Lane
+from app.stream.parts import Sink
+from app.stream.pipeline import Stream
 from app.stream_errors import SourceError
+from solov2.predictor import Predictor
 
 ShowProgress: TypeAlias = Callable[[str, int, int | None, str], list[ProgressSink]]
 
@@ -52,7 +57,7 @@ class Job:
         out: the folder that gets a folder for each input.
         settings, model_header: what the header of every file says.
         wanted: the outputs.
-        segmenter: knows what is in a frame.
+        predictor: finds what is in a frame.
         progress: makes what shows how one input goes on, from its label, how many are done, the total and the unit.
     """
 
@@ -60,7 +65,7 @@ class Job:
     settings: Settings
     model_header: dict[str, Any]
     wanted: Wanted
-    segmenter: Segmenter
+    predictor: Predictor
     progress: ShowProgress
 
     def check(self, one: Input) -> None:
@@ -100,12 +105,12 @@ class Job:
         if recording.is_whole() and not needs_video:
             return
         outcome.is_new = True
-        with closing(one.open(self._uses_gpu)) as source, InterruptSink() as interrupt:
+        with closing(one.open(self._uses_gpu)) as source, Interrupt() as interrupt:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             audio = self._audio(one)
             video = [self._video_sink(source, folder, audio)] if needs_video else []
-            self._record(one, source, recording, outcome, [*video, interrupt])
+            self._record(one, source, _Outputs(recording, video, outcome), interrupt.should_stop)
         if interrupt.was_interrupted:
             raise KeyboardInterrupt
         outcome.notes = [*audio.left_out] if video and audio else []
@@ -118,24 +123,22 @@ class Job:
             with writing(folder / VIDEO_NAME):
                 (folder / PARTIAL_VIDEO_NAME).replace(folder / VIDEO_NAME)
 
-    def _record(
-        self, one: Input, source: FileSource, recording: Recording, outcome: Outcome, sinks: list[Sink]
-    ) -> None:
-        """Let the source run into the lines and the other sinks; where those draw, what is recorded is drawn first."""
-        draws = any(sink.needs_picture for sink in sinks)
+    def _record(self, one: Input, source: FileSource, outputs: "_Outputs", should_stop: Callable[[], bool]) -> None:
+        """Let the source run into the lines and the video; where there is a video, what is recorded is drawn first."""
+        recording, video, outcome = outputs.recording, outputs.video, outputs.outcome
         done = recording.rewind(self.settings.batch)
-        source.selection = self.settings.selection(-1 if draws else done.last_index)
-        recorder = self._recorder(recording, source, done, draws)
-        sinks = [*self.progress(one.name, 0 if draws else done.frames, self._expected(source), "frame"), *sinks]
+        sinks: list[Sink] = [
+            *video,
+            *self.progress(one.name, 0 if video else done.frames, self._expected(source), "frame"),
+        ]
         lines = None
         if not recording.is_whole():
             header = {"source": one.title, **source_header(source), **self._options_of(one)}
-            lines = AnnotationSink(
-                recording.partial, header, file_name=one.file_name, leave_out=done.frames if draws else 0
-            )
+            leave_out = done.frames if video else 0
+            lines = AnnotationSink(recording.partial, header, file_name=one.file_name, leave_out=leave_out)
             sinks.insert(0, lines)
         try:
-            run(source, recorder, self._draw, sinks, ControlPanel(), StreamStats())
+            Stream([self._lane(source, recording, done, sinks)], self.predictor, should_stop).run()
             outcome.problem = None
         except SourceError as error:
             outcome.problem = str(error)
@@ -145,13 +148,20 @@ class Job:
             if outcome.new_frames:
                 outcome.formats = {}  # of fewer frames
 
-    def _recorder(self, recording: Recording, source: FileSource, done: Progress, draws: bool) -> Recorder:
-        tracker = Tracker() if self.settings.track else None
-        if draws:
-            return Recorder(self.segmenter, tracker, islice(recording.lines(), done.frames))
-        if tracker is not None:
+    def _lane(self, source: FileSource, recording: Recording, done: Progress, sinks: Sequence[Sink]) -> Lane:
+        """Return the lane of an input; the video needs all frames, and gets those that are recorded from the lines."""
+        panel, tracker = ControlPanel(self.settings.controls()), Tracker()
+        draws = any(isinstance(sink, VideoSink) for sink in sinks)
+        if self.settings.track and not draws:
             rebuild(tracker, recording.lines(), source.frame_hw, source.time_base)
-        return Recorder(self.segmenter, tracker)
+        return Lane(
+            SelectedSource(source, self.settings.selection(-1 if draws else done.last_index)),
+            sinks,
+            [as_recorded, Tracking(panel, tracker)],
+            self._draw,
+            panel,
+            recall=Recorded(islice(recording.lines(), done.frames)) if draws else None,
+        )
 
     def _draw(self, result: Result) -> Picture:
         return Renderer(self.model_header["classes"]).draw(result, Controls())
@@ -206,6 +216,15 @@ class Job:
 
     def _format_lines(self, name: str, total: int) -> list[ProgressSink]:
         return self.progress(f"{name}: formats", 0, total, "format") if total else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """What one input is turned into: its recording, its video if that is wanted, and what there is to tell."""
+
+    recording: Recording
+    video: Sequence[VideoSink]
+    outcome: Outcome
 
 
 def hardware_notes(source: FileSource, video: Sequence[VideoSink]) -> list[str]:

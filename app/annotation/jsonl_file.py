@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -14,19 +14,12 @@ from app.annotation.jsonl_lines import Line
 from app.annotation.jsonl_reader import InstancesFile
 from app.annotation.jsonl_schema import FORMAT, FrameLine, HeaderLine, parse_line
 from app.sinks.writable import writing
-from app.sources.selection import Selection
-from app.stream.pipeline import Source
+from app.stream.parts import Source
 from app.stream_errors import SinkError
 from solov2 import SOLOv2
 
 WHOLE_NAME = "instances.jsonl"
 PARTIAL_NAME = "instances.partial.jsonl"
-
-
-class FileSource(Source, Protocol):
-    """A source that is not live, of which a selection can be read."""
-
-    selection: Selection
 
 
 def weights_fingerprint(model: SOLOv2) -> str:

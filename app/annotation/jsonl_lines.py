@@ -4,6 +4,7 @@ The first line of the file is a header; README of the format: docs/annotating.md
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.processors.observation import SCORE_DIGITS
@@ -26,7 +27,7 @@ def as_recorded(result: Result) -> Result:
     scores = [round(float(found.scores[number]), SCORE_DIGITS) for number in kept]
     recorded = Instances.from_crops([found.crops[i] for i in kept], scores, found.labels[kept], found.image_hw)
     track_ids = None if result.track_ids is None else tuple(result.track_ids[number] for number in kept)
-    return Result(result.frame, recorded, result.steps_ms, track_ids)
+    return replace(result, instances=recorded, track_ids=track_ids)
 
 
 def line_of(result: Result, class_names: Sequence[str]) -> Line:

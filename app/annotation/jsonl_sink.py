@@ -10,17 +10,15 @@ from app.annotation.jsonl_lines import Line, as_recorded, line_of
 from app.annotation.jsonl_schema import FORMAT
 from app.sinks.writable import writing
 from app.stream.frames import Result
-from app.stream.pipeline import Picture
+from app.stream.parts import Sink
 
 
-class AnnotationSink:
+class AnnotationSink(Sink):
     """Appends to a JSONL file; each line is handed to the system whole, so that a crash loses one at most.
 
     Attributes:
         frames, instances: how many were written.
     """
-
-    needs_picture = False
 
     def __init__(
         self,
@@ -52,7 +50,7 @@ class AnnotationSink:
         if self._file.tell() == 0:
             self._append({"format": FORMAT, **header})
 
-    def write(self, result: Result, picture: Picture | None) -> None:
+    def write(self, result: Result) -> None:
         """Write the line of a result; raise SinkError if the disk refuses."""
         if self._leave_out:
             self._leave_out -= 1
@@ -65,9 +63,6 @@ class AnnotationSink:
         self._append({**line, **own, **({} if name is None else {"file_name": name})})
         self.frames += 1
         self.instances += len(line["instances"])
-
-    def idle(self) -> None:
-        """Nothing to do."""
 
     def close(self) -> None:
         """Close the file."""

@@ -37,7 +37,7 @@ class Settings:
 
     def controls(self) -> Controls:
         """Return what a segmenter has to know."""
-        return Controls(self.score, self.classes)
+        return Controls(self.score, self.classes, track=self.track)
 
     def selection(self, after_index: int = -1) -> Selection:
         """Return the frames that are wanted, from the one after `after_index` on."""

@@ -15,15 +15,16 @@ import av
 
 from app.annotate import annotate
 from app.annotation.formats import FORMATS
-from app.annotation.jsonl_file import FileSource, model_header, source_header
+from app.annotation.jsonl_file import model_header, source_header
 from app.annotation.jsonl_sink import AnnotationSink
 from app.annotation.settings import Settings
 from app.page.model_cache import Models
 from app.sinks.audio import Audio
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
+from app.sources.selection import FileSource
 from app.sources.video import video_stream
-from app.stream.pipeline import Sink
+from app.stream.parts import Sink
 from app.stream_errors import SinkError, SourceError
 from solov2 import SOLOv2Error
 from solov2.pixel_limit import decoder_options

@@ -15,7 +15,7 @@ from app.sources.browser import BrowserSource
 from app.sources.camera import list_cameras
 from app.sources.network import open_network
 from app.sources.repeated import RepeatedSource
-from app.stream.pipeline import Source
+from app.stream.parts import Source
 from app.stream_errors import SourceError
 from solov2 import SOLOv2Error
 from solov2.runtime.device import find_device

@@ -3,10 +3,10 @@
 import threading
 from collections import OrderedDict
 
-from app.segmenter import Segmenter
-from app.stream.frames import ControlPanel
 from solov2 import VARIANTS, SOLOv2, load_model
+from solov2.predictor import warm_up
 from solov2.runtime.device import find_device
+from solov2.runtime.torch_predictor import TorchPredictor
 
 MAX_LOADED = 2
 
@@ -39,7 +39,7 @@ class Models:
             model = self._loaded.get(key)
             if model is None:
                 model = load_model(name, device=place, dtype="auto")
-                Segmenter(model, ControlPanel()).warm_up()
+                warm_up(TorchPredictor(model))
         with self._lock:
             self._loaded[key] = model
             self._loaded.move_to_end(key)

@@ -12,16 +12,18 @@ import cv2
 
 from app.drawing.renderer import Renderer
 from app.page.model_cache import Models
-from app.processors.tracker import Tracker, tracked
-from app.segmenter import Segmenter
+from app.processors.tracking import Tracking
 from app.sinks.jpeg_sink import JpegSink, LatestJpeg
 from app.sinks.live_recording import RecordingSink
 from app.sources.paced import PacedSource
-from app.stream.frames import ControlPanel, Controls, Result
-from app.stream.pipeline import FRAMES_WAITING_WATCHED, Picture, Quit, Sink, Source, run
+from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.lane import FRAMES_WAITING_WATCHED, Lane
+from app.stream.parts import Source
+from app.stream.pipeline import Stream
 from app.stream.stats import StreamStats
 from app.stream_errors import SinkError
 from solov2 import SOLOv2Error
+from solov2.runtime.torch_predictor import TorchPredictor
 
 CONTROLS = Controls(show_readout=False)  # the page shows the rates beside the picture
 MAX_RECORDED_BYTES = 2 << 30
@@ -46,7 +48,7 @@ class Run:
         choice: what is streamed.
         state: "starting", "running", "ended" or "failed".
         message: what it is doing, or why it has failed; for people.
-        source, sink, recording, redraw: the parts, once they are there.
+        source, sink, recording: the parts, once they are there.
     """
 
     choice: Choice
@@ -56,7 +58,6 @@ class Run:
     source: Source | None = None
     sink: JpegSink | None = None
     recording: RecordingSink | None = None
-    redraw: Callable[[Result], Picture] | None = None
     class_names: tuple[str, ...] = ()
     stopped: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
@@ -151,7 +152,7 @@ class Engine:
             "stats": current.stats.snapshot().as_dict(),
             "has_picture": result is not None,
             "classes": _count_by_class(result, current.class_names),
-            "recording": recording is not None and recording.needs_picture,
+            "recording": recording is not None and recording.is_recording,
             "recorded_frames": recording.frames if recording is not None else 0,
             "recording_problem": recording.problem if recording is not None else "",
         }
@@ -176,9 +177,9 @@ class Engine:
     def snapshot_png(self) -> bytes | None:
         """Return the newest picture as the controls show it, as a PNG file; None before the first."""
         current = self._run
-        if current is None or current.sink is None or current.sink.result is None or current.redraw is None:
+        if current is None or current.sink is None or current.sink.result is None:
             return None
-        picture = current.redraw(current.sink.result)
+        picture = current.sink.result.redraw()
         return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
     def start_recording(self, path: Path) -> bool:
@@ -226,42 +227,25 @@ class Engine:
             panel.update(classes=(panel.current.classes & set(model.class_names)) or None)
         source = choice.open_source()
         begun.source = source if source.is_live else PacedSource(source)
+        begun.sink = JpegSink(self.board, panel)
+        begun.recording = RecordingSink(source.frame_rate, MAX_RECORDED_BYTES)
         renderer = Renderer(model.class_names)
 
-        def redraw(result: Result) -> Picture:
+        def draw(result: Result) -> Picture:
             return renderer.draw(result, panel.current, stats.snapshot())
 
-        begun.redraw = redraw
-        begun.sink = JpegSink(self.board, panel, redraw)
-        begun.recording = RecordingSink(source.frame_rate, MAX_RECORDED_BYTES)
+        lane = Lane(
+            begun.source,
+            [begun.sink, begun.recording],
+            [Tracking(panel)],
+            draw,
+            panel,
+            stats,
+            frames_waiting=FRAMES_WAITING_WATCHED,
+        )
+        predictor = TorchPredictor(model, "latency" if source.is_live else "throughput")
         begun.state, begun.message = "running", ""
-        sinks: list[Sink] = [StopSink(begun.stopped), begun.sink, begun.recording]
-        segmenter = Segmenter(model, panel)
-        segmenter.is_live = source.is_live
-        results = tracked(segmenter, Tracker(), panel)
-        run(begun.source, results, redraw, sinks, panel, stats, frames_waiting=FRAMES_WAITING_WATCHED)
-
-
-class StopSink:
-    """Ends the run when an event is set."""
-
-    needs_picture = False
-
-    def __init__(self, stopped: threading.Event) -> None:
-        """Watch `stopped`."""
-        self._stopped = stopped
-
-    def write(self, result: Result, picture: Picture | None) -> None:
-        """Raise Quit if the event is set."""
-        self.idle()
-
-    def idle(self) -> None:
-        """Raise Quit if the event is set."""
-        if self._stopped.is_set():
-            raise Quit
-
-    def close(self) -> None:
-        """Nothing to end."""
+        Stream([lane], predictor, begun.stopped.is_set).run()
 
 
 def _count_by_class(result: Result | None, class_names: tuple[str, ...]) -> dict[str, int]:

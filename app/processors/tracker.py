@@ -6,16 +6,13 @@ track is kept for a while. scipy solves the assignment.
 """
 
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from app.processors.affinity import buffered_ious, mask_ious
-from app.processors.observation import FloatArray, Observation, observations
-from app.stream.frames import ControlPanel, Frame, Result
-from app.stream.pipeline import Segmenter
+from app.processors.observation import FloatArray, Observation
 from solov2.masks.mask_crop import MaskCrop
 
 MIN_IOU = 0.1
@@ -163,21 +160,3 @@ def _assignment(weights: FloatArray) -> list[tuple[int, int]]:
 
     rows, columns = linear_sum_assignment(weights, maximize=True)
     return [(row, column) for row, column in zip(rows.tolist(), columns.tolist(), strict=True) if weights[row, column]]
-
-
-def tracked(segmenter: Segmenter, tracker: Tracker, panel: ControlPanel) -> Segmenter:
-    """Wrap `segmenter` so that its results carry track ids while the panel's controls say so."""
-
-    def segment(frames: Iterable[Frame]) -> Iterator[Result]:
-        for result in segmenter(frames):
-            yield with_track_ids(result, tracker) if panel.current.track else result
-
-    return segment
-
-
-def with_track_ids(result: Result, tracker: Tracker) -> Result:
-    """Return `result` with the id of each of its instances."""
-    started = time.perf_counter()
-    ids = tracker.update(observations(result.instances), result.frame.pts_seconds)
-    steps_ms = {**result.steps_ms, "track": 1000 * (time.perf_counter() - started)}
-    return replace(result, track_ids=tuple(ids), steps_ms=steps_ms)

@@ -5,12 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from app.stream.frames import Result
-from app.stream.pipeline import Picture, Quit
 
-
-class InterruptSink:
-    """Ends the run when the process is told to stop. Inside its `with` block, and in the main thread only.
+class Interrupt:
+    """Notes, within its `with` block in the main thread, that the process was told to stop.
 
     A second signal raises KeyboardInterrupt at once: for whoever does not want to wait.
 
@@ -18,13 +15,11 @@ class InterruptSink:
         was_interrupted: whether a signal came.
     """
 
-    needs_picture = False
-
     def __init__(self) -> None:
         """Wait for nothing yet."""
         self.was_interrupted = False
 
-    def __enter__(self) -> "InterruptSink":
+    def __enter__(self) -> "Interrupt":
         """Take the signals over."""
         self._previous = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
@@ -34,17 +29,9 @@ class InterruptSink:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def write(self, result: Result, picture: Picture | None) -> None:
-        """Raise Quit if a signal has come."""
-        self.idle()
-
-    def idle(self) -> None:
-        """Raise Quit if a signal has come."""
-        if self.was_interrupted:
-            raise Quit
-
-    def close(self) -> None:
-        """Nothing to end."""
+    def should_stop(self) -> bool:
+        """Whether a signal came: what a stream asks while it runs."""
+        return self.was_interrupted
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         if self.was_interrupted:

@@ -1,19 +1,17 @@
-"""The page's sink: each picture becomes one JPEG, encoded once, of which every viewer takes the newest."""
+"""The page's sink: each picture becomes one JPEG, encoded once, and every viewer takes the latest."""
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
-from app.stream.frames import ControlPanel, Controls, Result
-
-Picture = npt.NDArray[np.uint8]
+from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.parts import Policy, Sink
 
 JPEG_QUALITY = 82
 BOUNDARY = "frame"
@@ -61,10 +59,10 @@ class Viewer:
 
 
 class LatestJpeg:
-    """Where the newest JPEG hangs, from one run of a stream to the next. A viewer that is slow holds nobody up."""
+    """Holds the latest JPEG, from one run of a stream to the next. A viewer that is slow holds nobody up."""
 
     def __init__(self) -> None:
-        """Nothing hangs here yet."""
+        """Hold nothing yet."""
         self.newest: Jpeg | None = None
         self._viewers: set[Viewer] = set()
         self._lock = threading.Lock()
@@ -87,7 +85,7 @@ class LatestJpeg:
                 self._viewers.discard(viewer)
 
     def post(self, jpeg: Jpeg) -> None:
-        """Hang up a newer one, and wake the viewers."""
+        """Take a newer one, and wake the viewers."""
         self.newest = jpeg
         with self._lock:
             viewers = tuple(self._viewers)
@@ -95,49 +93,46 @@ class LatestJpeg:
             viewer.wake()
 
 
-class JpegSink:
-    """Posts every picture of one run on a board; while nobody looks nothing is drawn or encoded.
+class JpegSink(Sink):
+    """Encodes the pictures of one run; while nobody looks nothing is drawn or encoded.
 
     Attributes:
-        result: the newest one, None before the first.
+        result: the latest one, None before the first.
     """
 
-    def __init__(self, board: LatestJpeg, panel: ControlPanel, redraw: Callable[[Result], Picture]) -> None:
-        """Post nothing yet.
+    policy: ClassVar[Policy] = "latest"
+
+    def __init__(self, latest: LatestJpeg, panel: ControlPanel) -> None:
+        """Encode nothing yet.
 
         Args:
-            board: takes the JPEGs.
+            latest: takes the JPEGs.
             panel: watched while nothing arrives, so that its changes show on the last picture, too.
-            redraw: draws a result with the controls as they are now.
         """
         self.result: Result | None = None
-        self._board, self._panel, self._redraw = board, panel, redraw
+        self._latest, self._panel = latest, panel
         self._posted: tuple[Result, Controls] | None = None
 
-    @property
-    def needs_picture(self) -> bool:
-        """Whether anybody looks."""
-        return self._board.viewer_count > 0
-
-    def write(self, result: Result, picture: Picture | None) -> None:
-        """Post `picture` if it was drawn."""
+    def write(self, result: Result) -> None:
+        """Post the picture if anybody looks."""
         self.result = result
-        if picture is not None and self.needs_picture:
-            self._post(result, picture, self._panel.current)
+        if self._latest.viewer_count:
+            controls = self._panel.current
+            self._post(result, result.picture, controls)
 
     def idle(self) -> None:
         """Draw the last result again if the controls have changed, or nobody has seen it yet."""
         current = self._panel.current
-        if self.result is not None and self.needs_picture and self._posted != (self.result, current):
-            self._post(self.result, self._redraw(self.result), current)
+        if self.result is not None and self._latest.viewer_count and self._posted != (self.result, current):
+            self._post(self.result, self.result.redraw(), current)
 
     def close(self) -> None:
-        """Leave the last picture hanging."""
+        """Leave the last picture where it is."""
         self.idle()
 
     def _post(self, result: Result, picture: Picture, controls: Controls) -> None:
         frame = result.frame
-        self._board.post(Jpeg(encode_jpeg(picture), frame.pts_seconds, frame.captured_at))
+        self._latest.post(Jpeg(encode_jpeg(picture), frame.pts_seconds, frame.captured_at))
         self._posted = (result, controls)
 
 

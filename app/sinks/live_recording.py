@@ -5,13 +5,13 @@ from pathlib import Path
 
 from app.sinks.video_sink import VideoSink
 from app.stream.frames import Result
-from app.stream.pipeline import Picture
+from app.stream.parts import Sink
 from app.stream_errors import SinkError
 
 STOP_SECONDS = 20.0
 
 
-class RecordingSink:
+class RecordingSink(Sink):
     """Records on request; a recording that fails, or grows too large, ends without ending the stream.
 
     `start` and `stop` may be called from any thread, the rest as for any sink.
@@ -37,7 +37,7 @@ class RecordingSink:
         self._ended = threading.Event()
 
     @property
-    def needs_picture(self) -> bool:
+    def is_recording(self) -> bool:
         """Whether it records."""
         return self._video is not None
 
@@ -62,14 +62,14 @@ class RecordingSink:
         self._stop_wanted = True
         return self._ended.wait(STOP_SECONDS)
 
-    def write(self, result: Result, picture: Picture | None) -> None:
-        """Record `picture` if that is wanted."""
+    def write(self, result: Result) -> None:
+        """Record the picture if that is wanted."""
         self.idle()
         video = self._video
-        if video is None or picture is None:
+        if video is None:
             return
         try:
-            video.write(result, picture)
+            video.write(result)
             self.frames += 1
             if video.path.exists() and video.path.stat().st_size > self._most_bytes:
                 self.problem = f"The recording has reached its limit of {self._most_bytes >> 20} MB."

@@ -3,13 +3,13 @@
 from tqdm import tqdm
 
 from app.stream.frames import Result
-from app.stream.pipeline import Picture
+from app.stream.parts import Sink
 
 
-class ProgressSink:
+class ProgressSink(Sink):
     """Counts frames, or something else, on standard error."""
 
-    needs_picture = False
+    in_callers_thread = True  # too little work for a thread of its own
 
     def __init__(
         self, total: int | None, label: str | None = None, done: int = 0, line: int = 0, unit: str = "frame"
@@ -27,16 +27,13 @@ class ProgressSink:
             total=total, desc=label, initial=done, unit=unit, dynamic_ncols=True, position=line, leave=not line
         )
 
-    def write(self, result: Result, picture: Picture | None) -> None:
+    def write(self, result: Result) -> None:
         """Count a frame."""
         self.count()
 
     def count(self) -> None:
         """Count one."""
         self._line.update()
-
-    def idle(self) -> None:
-        """Nothing to do."""
 
     def close(self) -> None:
         """Leave the line as it stands."""

@@ -1,29 +1,23 @@
-"""The video file sink: an H.264 MP4 with the source's own timestamps, encoded in a thread of its own."""
+"""The video file sink: an H.264 MP4 with the source's own timestamps."""
 
-import contextlib
 import os
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
-import numpy.typing as npt
 
 from app.sinks.audio import Audio
 from app.sinks.encoder import X264, find_encoder
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.writable import check_video_path
-from app.stream.channel import Cancelled, Channel
-from app.stream.frames import Result
+from app.stream.frames import Picture, Result
+from app.stream.parts import Sink
 from app.stream_errors import SinkError
 
-Picture = npt.NDArray[np.uint8]
 
-WAITING_PICTURES = 4
-
-
-class VideoSink:
+class VideoSink(Sink):
     """Writes every picture into an MP4 file that browsers play; see `Mp4Writer` for what a crash leaves behind.
 
     An existing file is replaced when the first picture is written, not before. Without any picture there is no file.
@@ -31,8 +25,6 @@ class VideoSink:
     Attributes:
         encoder: of the pictures, once the first one was written.
     """
-
-    needs_picture = True
 
     def __init__(
         self,
@@ -61,44 +53,21 @@ class VideoSink:
         self._frame_rate = Fraction(frame_rate).limit_denominator(1001) if frame_rate else None
         self._start_at_zero, self._audio, self._uses_gpu = start_at_zero, audio, uses_gpu
         self.encoder = X264
-        self._pictures: Channel[tuple[Result, Picture]] = Channel(WAITING_PICTURES)
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._encode_all, name="encode", daemon=True)
+        self._writer: Mp4Writer | None = None
+        self._failure: SinkError | None = None
 
-    def write(self, result: Result, picture: Picture | None) -> None:
-        """Hand `picture` to the encoder, waiting while it has enough; raise SinkError if it has failed before."""
-        if picture is None:
-            raise ValueError("a video file needs a picture, got None")
-        if self._thread.ident is None:
-            self._thread.start()
-        with contextlib.suppress(Cancelled):  # by a failure
-            self._pictures.put((result, picture))
-        self._raise_failure()
-
-    def idle(self) -> None:
-        """Raise SinkError if the encoder has failed."""
-        self._raise_failure()
+    def write(self, result: Result) -> None:
+        """Encode the picture; raise SinkError if that fails."""
+        picture = result.picture
+        with self._explained():
+            self._writer = self._writer or self._open(result, picture)
+            self._writer.add(picture, round(result.frame.pts * result.frame.time_base / self._writer.time_base))
 
     def close(self) -> None:
-        """Finish the file; raise SinkError if that, or anything since the last `write`, failed."""
-        self._pictures.finish()
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._raise_failure()
-
-    def _encode_all(self) -> None:
-        writer = None
-        try:
-            for result, picture in self._pictures:
-                writer = writer or self._open(result, picture)
-                writer.add(picture, round(result.frame.pts * result.frame.time_base / writer.time_base))
-            if writer is not None:
-                writer.close()
-        except BaseException as error:
-            if writer is not None:
-                writer.abandon()
-            self._failure = error
-            self._pictures.cancel()
+        """Finish the file; raise SinkError if that fails."""
+        if self._writer is not None:
+            with self._explained():
+                self._writer.close()
 
     def _open(self, result: Result, picture: Picture) -> Mp4Writer:
         origin_pts = result.frame.pts if self._start_at_zero else 0
@@ -108,11 +77,19 @@ class VideoSink:
             self.path, (height, width), result.frame.time_base, self._frame_rate, origin_pts, self._audio, self.encoder
         )
 
-    def _raise_failure(self) -> None:
-        if isinstance(self._failure, OSError | av.FFmpegError):
-            reason = self._failure.strerror or str(self._failure)
-            raise SinkError(
-                f"could not write {self.path}: {reason}. What was written before stays playable; choose another place"
-            ) from self._failure
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Give up the file after a failure, and say in one line why; any later write says the same."""
         if self._failure is not None:
             raise self._failure
+        try:
+            yield
+        except (OSError, av.FFmpegError) as error:
+            if self._writer is not None:
+                self._writer.abandon()
+                self._writer = None
+            reason = error.strerror or str(error)
+            self._failure = SinkError(
+                f"could not write {self.path}: {reason}. What was written before stays playable; choose another place"
+            )
+            raise self._failure from error

@@ -8,16 +8,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
-from app.stream.frames import ControlPanel, Result
-from app.stream.pipeline import Quit
+from app.stream.frames import ControlPanel, Picture, Result
+from app.stream.parts import Policy, Quit, Sink
 from app.stream_errors import NoDisplayError
-
-Picture = npt.NDArray[np.uint8]
 
 SHORTEST_SHOW_SECONDS = 1 / 90  # a 60 Hz stream passes even if its pictures come unevenly
 REFRESH_SECONDS = 0.2  # between redraws while nothing arrives
@@ -27,21 +24,22 @@ ESCAPE = 27
 KEYS_HELP = "keys: q quit, space pause, s snapshot, m masks, b boxes, l labels, f read-out, t track, + - threshold"
 
 
-class WindowSink:
-    """Shows pictures in a window and turns its keys into controls. Lives on the main thread, as windows must.
+class WindowSink(Sink):
+    """Shows pictures in a window and turns its keys into controls.
 
-    A display that cannot keep up loses pictures and never takes more than half of the thread's time.
+    The main thread must run the stream, as windows live there. A display that cannot keep up loses pictures and never
+    takes more than half of the thread's time. While nothing arrives the last result is drawn again, so that the rates
+    on the screen fall to 0 and keys show their effect.
     """
 
-    needs_picture = True
+    policy: ClassVar[Policy] = "latest"
+    in_callers_thread = True
 
-    def __init__(self, panel: ControlPanel, redraw: Callable[[Result], Picture], title: str = "SOLOv2") -> None:
+    def __init__(self, panel: ControlPanel, title: str = "SOLOv2") -> None:
         """Open nothing yet: the window appears with the first picture.
 
         Args:
             panel: the keys write it.
-            redraw: draws a result with the controls and the rates as they are now. It is used while nothing arrives, so
-                that the rates on the screen fall to 0 and keys show their effect.
             title: of the window.
 
         Raises:
@@ -51,7 +49,6 @@ class WindowSink:
             raise NoDisplayError("a window needs a display, and there is none here. Run with --headless")
         self.panel = panel
         self.title = title
-        self._redraw = redraw
         self._result: Result | None = None
         self._picture: Picture | None = None
         self._shown_at = self._busy_until = 0.0
@@ -68,13 +65,13 @@ class WindowSink:
             "-": lambda: self._move_threshold(-THRESHOLD_STEP),
         }
 
-    def write(self, result: Result, picture: Picture | None) -> None:
-        """Show `picture` unless the display is busy with the one before; raise Quit if the viewer wants to end."""
+    def write(self, result: Result) -> None:
+        """Show the picture unless the display is busy with the one before; raise Quit if the viewer wants to end."""
         self._result = result
         started = time.monotonic()
-        if picture is None or started < self._busy_until:
+        if started < self._busy_until:
             return
-        self._show(picture)
+        self._show(result.picture)
         self._handle_key(cv2.pollKey())
         took = time.monotonic() - started
         self._busy_until = started + max(SHORTEST_SHOW_SECONDS, 2 * took)
@@ -103,7 +100,7 @@ class WindowSink:
 
     def _show_again(self) -> None:
         if self._result is not None:
-            self._show(self._redraw(self._result))
+            self._show(self._result.redraw())
 
     def _open(self, picture: Picture) -> None:
         os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # OpenCV's Qt misses fonts it does not need

@@ -14,7 +14,7 @@ from app.stream_errors import SourceError
 from solov2.files import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from app.stream.pipeline import Source
+    from app.stream.parts import Source
 
 _CAMERA_DIGITS = 3
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from app.sources.pictures import decode_picture
 from app.stream.channel import Cancelled, Channel, Empty, Finished
 from app.stream.frames import Frame
+from app.stream.lazy import Lazy
 from app.stream_errors import SourceError
 from solov2.pixel_limit import TooManyPixelsError
 
@@ -50,16 +52,17 @@ class BrowserSource:
         self._jpegs.fail(SourceError(reason))
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the pictures.
+        """Yield the pictures; one that is none raises SourceError when it is asked for.
 
         Raises:
-            SourceError: none came for too long, or one is not a picture.
+            SourceError: none came for too long.
         """
         index = 0
         try:
             while True:
                 jpeg, clock_ms, arrived_at = self._jpegs.get(FIRST_SECONDS if index == 0 else NEXT_SECONDS)
-                yield Frame(decode(jpeg), clock_ms, self.time_base, arrived_at, self.source_id, index)
+                pixels = Lazy(partial(decode, jpeg))
+                yield Frame(pixels, clock_ms, self.time_base, arrived_at, self.source_id, index)
                 index += 1
         except Empty:
             raise SourceError(

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
 from app.sources.quiet_opencv import quiet_opencv
-from app.stream.frames import Frame
+from app.stream.frames import Frame, Picture
+from app.stream.lazy import Lazy
 from app.stream_errors import SourceError
 
 _LINUX_DEVICES = Path("/sys/class/video4linux")
@@ -67,14 +69,13 @@ class CameraSource:
         with self._being_read:
             try:
                 while not self._closed.is_set():
-                    is_read, bgr = self._capture.read()
-                    now = time.monotonic()
-                    if not is_read:
+                    is_grabbed = self._capture.grab()
+                    now = time.monotonic()  # before it is decoded
+                    is_read, bgr = self._capture.retrieve() if is_grabbed else (False, None)
+                    if not is_read or bgr is None:
                         raise SourceError(f"{self.source_id} gives no more pictures: was it unplugged?")
-                    image = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-                    yield Frame(
-                        image, round((now - started) / self.time_base), self.time_base, now, self.source_id, index
-                    )
+                    pts = round((now - started) / self.time_base)
+                    yield Frame(rgb_of(bgr), pts, self.time_base, now, self.source_id, index)
                     index += 1
             finally:
                 self._capture.release()
@@ -85,6 +86,11 @@ class CameraSource:
         if self._being_read.acquire(blocking=False):
             self._capture.release()
             self._being_read.release()
+
+
+def rgb_of(bgr: MatLike) -> Lazy[Picture]:
+    """Return what converts a picture of OpenCV to (H, W, 3) uint8 RGB when it is first asked for."""
+    return Lazy(lambda: np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8))
 
 
 def list_cameras() -> list[Camera]:

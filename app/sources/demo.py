@@ -32,13 +32,8 @@ _PATH_VIEWS = (
 
 
 class DemoSource:
-    """Ten seconds at 1280x720 and 30 frames per second, which end where they began.
+    """Ten seconds at 1280x720 and 30 frames per second, which end where they began."""
 
-    Attributes:
-        selection: which frames are given.
-    """
-
-    selection: Selection = EVERYTHING
     source_id = "demo"
     is_live = False
     frame_rate: float | None = 30.0
@@ -53,7 +48,11 @@ class DemoSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames as fast as they are read."""
-        for pts, seconds in self.selection.choose((pts / 30 for pts in range(30 * _CLIP_SECONDS)), float):
+        return self.frames()
+
+    def frames(self, selection: Selection = EVERYTHING) -> Iterator[Frame]:
+        """Yield the selected frames; the others are not made."""
+        for pts, seconds in selection.choose((pts / 30 for pts in range(30 * _CLIP_SECONDS)), float):
             if self._closed.is_set():
                 return
             image = self._view(seconds)

@@ -20,7 +20,8 @@ from app.sources.address import redact
 from app.sources.arrival import ArrivalClock
 from app.sources.faults import diagnose
 from app.sources.key_frames import KeyFrameGate
-from app.sources.video import ticks_of, upright_rgb, video_stream
+from app.sources.rgb_converter import RgbConverter
+from app.sources.video import ticks_of, video_stream
 from app.stream.frames import Frame
 from app.stream_errors import Fault, SourceError
 
@@ -59,7 +60,7 @@ class LiveSource:
         self._address, self._container = address, container
         self._closed = threading.Event()
         self._being_read = threading.Lock()
-        self._gate = KeyFrameGate()
+        self._gate, self._converter = KeyFrameGate(), RgbConverter()
         try:
             self._stream = video_stream(container, self.source_id)
             _decode_at_once(self._stream, strict)
@@ -164,7 +165,7 @@ class LiveSource:
             pts, captured_at = self._clock.ticks_at(arrived_at), arrived_at
         else:
             pts, captured_at = picture.pts, self._clock.sent_at(picture.pts, arrived_at)
-        return Frame(upright_rgb(picture), pts, self.time_base, captured_at, self.source_id, index)
+        return Frame(self._converter.lazy(picture), pts, self.time_base, captured_at, self.source_id, index)
 
 
 def _decode_at_once(stream: VideoStream, strict: bool) -> None:

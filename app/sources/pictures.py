@@ -31,10 +31,7 @@ class PictureSource:
 
     Attributes:
         paths: of the pictures, in order. A frame's `index` and `pts` are the place of its picture among them.
-        selection: which frames are given; the other pictures are not read.
     """
-
-    selection: Selection = EVERYTHING
 
     is_live = False
     frame_rate: float | None = 1.0
@@ -57,7 +54,11 @@ class PictureSource:
         self.frame_hw = (first.shape[0], first.shape[1])
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield a frame for each picture, then name those that could not be read.
+        """Yield a frame for each picture; raise SourceError at last if some could not be read."""
+        return self.frames()
+
+    def frames(self, selection: Selection = EVERYTHING) -> Iterator[Frame]:
+        """Yield a frame for each selected picture, then name those that could not be read. The others are not read.
 
         Raises:
             SourceError: some pictures could not be read; all others have been yielded.
@@ -66,7 +67,7 @@ class PictureSource:
         too_large: list[str] = []
         used = 0
         seconds = itertools.count()  # a picture each
-        chosen = self.selection.choose(self.paths, lambda _: next(seconds))
+        chosen = selection.choose(self.paths, lambda _: next(seconds))
         for position, path, image in ordered_map(partial(_read_numbered, too_large), chosen, DECODERS):
             if self._closed.is_set():
                 return

@@ -16,7 +16,7 @@ from app.stream.source_status import SourceStatus
 from app.stream_errors import Fault, SourceError
 
 if TYPE_CHECKING:
-    from app.stream.pipeline import Source
+    from app.stream.parts import Source
 
 SILENT_SECONDS = 10.0
 OPENING_SECONDS = 45.0  # longer than any source's own timeouts; a driver that never returns is left alone after that

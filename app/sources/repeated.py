@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from app.stream.frames import Frame
 
 if TYPE_CHECKING:
-    from app.stream.pipeline import Source
+    from app.stream.parts import Source
 
 
 class RepeatedSource:

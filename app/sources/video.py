@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import av
-import numpy as np
-import numpy.typing as npt
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -20,6 +18,7 @@ from av.video.stream import VideoStream
 
 from app.sources.decoding import every_picture, expected_pictures
 from app.sources.hardware import find_hardware, is_from_device
+from app.sources.rgb_converter import RgbConverter, upright_hw
 from app.sources.selection import EVERYTHING, Selection
 from app.stream.frames import Frame
 from app.stream_errors import Fault, SourceError
@@ -35,11 +34,8 @@ class VideoSource:
     """The frames of one PyAV container, once. The first picture is decoded at once, so that errors show early.
 
     Attributes:
-        selection: which frames are given. The others are decoded, as those after them depend on them, and no more.
         is_on_gpu: whether NVIDIA's decoder makes the pictures.
     """
-
-    selection: Selection = EVERYTHING
 
     def __init__(self, container: InputContainer, source_id: str, decode: Decode, is_live: bool) -> None:
         """Take over `container`.
@@ -67,8 +63,8 @@ class VideoSource:
         except BaseException:
             container.close()
             raise
-        height, width = upright_rgb(self._first).shape[:2]
-        self.frame_hw = (height, width)
+        self._converter = RgbConverter()
+        self.frame_hw = upright_hw(self._first)
         self.is_on_gpu = stream.codec_context.is_hwaccel and is_from_device(self._first)
         self.time_base = self._first.time_base or ticks_of(stream)
         self.frame_rate = float(stream.average_rate) if stream.average_rate else None
@@ -76,11 +72,15 @@ class VideoSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; a live source leaves out the first picture, which has grown old since it was decoded."""
+        return self.frames()
+
+    def frames(self, selection: Selection = EVERYTHING) -> Iterator[Frame]:
+        """Yield the selected frames. The others are decoded, as those after them depend on them, and no more."""
         with self._being_read:
             try:
                 pictures = self._pictures if self.is_live else itertools.chain([self._first], self._pictures)
                 wanted = itertools.takewhile(lambda _: not self._closed.is_set(), pictures)
-                for index, picture in self.selection.choose(wanted, self._seconds):
+                for index, picture in selection.choose(wanted, self._seconds):
                     yield self._frame(picture, index)
             finally:
                 self._container.close()
@@ -96,8 +96,8 @@ class VideoSource:
         return float((picture.pts or 0) * self.time_base)
 
     def _frame(self, picture: VideoFrame, index: int) -> Frame:
-        image = upright_rgb(picture)
-        return Frame(image, picture.pts or 0, self.time_base, time.monotonic(), self.source_id, index)
+        pixels, captured_at = self._converter.lazy(picture), time.monotonic()
+        return Frame(pixels, picture.pts or 0, self.time_base, captured_at, self.source_id, index)
 
 
 def open_video(path: Path, uses_gpu: bool = False) -> VideoSource:
@@ -150,12 +150,6 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
 def ticks_of(stream: VideoStream) -> Fraction:
     """Seconds per tick of a stream's timestamps."""
     return stream.time_base or Fraction(1, av.time_base)
-
-
-def upright_rgb(picture: VideoFrame) -> npt.NDArray[np.uint8]:
-    """Return the picture as (H, W, 3) uint8 RGB, turned as its display matrix says."""
-    image = picture.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(image, picture.rotation // 90), dtype=np.uint8)
 
 
 def _first(pictures: Iterator[VideoFrame], name: str, stream: VideoStream) -> VideoFrame:

@@ -1,9 +1,9 @@
-"""A bounded hand-off between two threads, whose end says how it ended."""
+"""A bounded queue between two threads, whose end says how it ended."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Generic, Literal, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ class Channel(Generic[T]):
         capacity: int,
         policy: Literal["block", "drop_oldest"] = "block",
         on_drop: Callable[[], None] | None = None,
+        changed: threading.Condition | None = None,
     ) -> None:
         """Make an open channel.
 
@@ -44,6 +45,7 @@ class Channel(Generic[T]):
             capacity: how many items may wait, at least 1.
             policy: what `put` does when as many wait: "block" until one is read, or drop the oldest.
             on_drop: called in the thread of `put` for each item dropped.
+            changed: notified of every change; channels that share one can be waited for together, see `wait_for_any`.
         """
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, got {capacity}")
@@ -52,7 +54,7 @@ class Channel(Generic[T]):
         self._on_drop = on_drop
         self._items: deque[T] = deque()
         self._ending: BaseException | None = None
-        self._changed = threading.Condition()
+        self._changed = changed or threading.Condition()
 
     def put(self, item: T) -> None:
         """Hand `item` over; with the policy "block", wait while the channel is full.
@@ -104,6 +106,11 @@ class Channel(Generic[T]):
                 return
             yield item
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `get` would return or raise at once."""
+        return bool(self._items) or self._ending is not None
+
     def finish(self) -> None:
         """End the channel: no more items will come."""
         self._end(Finished())
@@ -123,3 +130,9 @@ class Channel(Generic[T]):
         with self._changed:
             self._ending = self._ending or ending
             self._changed.notify_all()
+
+
+def wait_for_any(channels: Sequence[Channel[Any]], changed: threading.Condition, timeout: float | None = None) -> bool:
+    """Wait up to `timeout` seconds until one of `channels`, which share `changed`, is ready; return whether one is."""
+    with changed:
+        return bool(changed.wait_for(lambda: any(channel.is_ready for channel in channels), timeout))

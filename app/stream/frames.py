@@ -2,37 +2,46 @@
 
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from app.stream.lazy import Lazy, Once
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from solov2 import Instances
+
+Picture: TypeAlias = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a source.
+    """One image of a source.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB, upright. Nobody writes into it.
+        pixels: the image, or how it is made when somebody first asks for it. A frame that is dropped is not converted.
         pts: presentation time in ticks of `time_base`, as the source gave it.
         time_base: seconds per tick.
-        captured_at: `time.monotonic()` seconds when the picture was decoded.
+        captured_at: `time.monotonic()` seconds when it arrived, before it was decoded.
         source_id: the source's name, without any password.
         index: 0, 1, 2, ... in the order of capture; a gap tells that frames between were dropped.
     """
 
-    image: "npt.NDArray[np.uint8]"
+    pixels: Picture | Lazy[Picture]
     pts: int
     time_base: Fraction
     captured_at: float
     source_id: str
     index: int
+
+    @property
+    def image(self) -> Picture:
+        """(H, W, 3) uint8 RGB, upright. Nobody writes into it."""
+        return self.pixels.get() if isinstance(self.pixels, Lazy) else self.pixels
 
     @property
     def pts_seconds(self) -> float:
@@ -46,7 +55,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """A frame and what was found in it.
+    """A frame, what was found in it, and how that is drawn.
 
     Attributes:
         frame: the frame.
@@ -54,12 +63,27 @@ class Result:
         steps_ms: milliseconds of each step in the order in which they ran, such as `{"preprocess": 1.2, "network":
             40.1}`.
         track_ids: of the instances, in their order; None where nobody tracks them. See `app.processors.tracker`.
+        draw: makes the picture; None shows the frame as it is.
     """
 
     frame: Frame
     instances: "Instances"
-    steps_ms: Mapping[str, float]
+    steps_ms: Mapping[str, float] = field(default_factory=dict)
     track_ids: tuple[int, ...] | None = None
+    draw: "Callable[[Result], Picture] | None" = None
+    _picture: Once[Picture] = field(default_factory=Once, init=False, repr=False)
+
+    @property
+    def picture(self) -> Picture:
+        """What viewers see: (H, W, 3) uint8 RGB, drawn once, in the thread that first asks. Nobody writes into it."""
+        return self._picture.get(self.redraw)
+
+    def redraw(self) -> Picture:
+        """Draw it again, with the controls as they are now: (H, W, 3) uint8 RGB."""
+        return self.frame.image if self.draw is None else self.draw(self)
+
+
+Draw: TypeAlias = Callable[[Result], Picture]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,279 +1,123 @@
-"""The data flow of a stream: capture, segment and draw each in a thread of its own, the sinks in the caller's."""
+"""The data flow of a stream. Read this first.
 
-from __future__ import annotations
+    source ─▶ mailbox ─┐                                          ┌─▶ queue ─▶ window
+    source ─▶ mailbox ─┼─▶ collector ─▶ predictor ─▶ lane of each │
+    source ─▶ mailbox ─┘   (a batch of    (owns the   source:     ├─▶ queue ─▶ video file
+                            the newest,    device)    processors, │
+                            by deadline)              then sinks  └─▶ queue ─▶ page
 
-import sys
+A frame's way, and the thread that carries it:
+
+1. "capture", one for each source, reads frames into the lane's mailbox. The mailbox of a live source holds the newest
+   frame alone; that of a file holds a few, and the file waits.
+2. "predict", one for all lanes, takes batches from the mailboxes, has a live frame converted to RGB, asks the predictor
+   what is in it, and leaves out what the lane's controls do not let through.
+3. "process", one for each lane, lets the processors work on the result, and puts it into the queue of each sink.
+4. A thread for each sink takes results from its queue. The first sink that asks for the picture draws it; the others
+   get the same one. Windows live in the caller's thread: it serves the queues of such sinks.
+
+A file is read whole and in order, at the pace of the slowest part. Of a live source each part takes the newest that
+waits; what that replaced is counted as dropped: under "capture" before the predictor, "display" before the processors
+or a viewer, "sink" before a sink that wants every result.
+"""
+
 import threading
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from fractions import Fraction
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+from app.stream.channel import wait_for_any
+from app.stream.frames import Result
+from app.stream.lane import TICK_SECONDS, Lane, RunningLane, Shared
+from app.stream.predict import predict_all
+from app.stream.threads import start
 
-from app.stream.channel import Cancelled, Channel, Empty, Finished
-from app.stream.frames import ControlPanel, Frame, Result
-from app.stream.stats import StreamStats
-
-Picture: TypeAlias = npt.NDArray[np.uint8]
-Drawn: TypeAlias = tuple[Result, Picture | None]
-
-TICK_SECONDS = 0.05
-FRAMES_WAITING = 4
-FRAMES_WAITING_WATCHED = 1  # where somebody looks on and moves sliders
+if TYPE_CHECKING:
+    from solov2.predictor import Predictor
 
 
-def run(
-    source: Source,
-    segmenter: Segmenter,
-    draw: Callable[[Result], Picture],
-    sinks: Sequence[Sink],
-    panel: ControlPanel,
-    stats: StreamStats,
-    *,
-    max_frames: int | None = None,
-    frames_waiting: int = FRAMES_WAITING,
-) -> None:
-    """Carry the frames of `source` to every sink until one side ends; see `stream` for arguments and errors."""
-    results = stream(source, segmenter, draw, sinks, panel, stats, max_frames=max_frames, frames_waiting=frames_waiting)
-    with closing(results):
-        for _ in results:
-            pass
+class Stream:
+    """Carries the frames of every lane's source through one predictor to the lane's sinks, once."""
 
+    def __init__(
+        self, lanes: Sequence[Lane], predictor: "Predictor", should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Keep the parts; nothing runs yet.
 
-def stream(
-    source: Source,
-    segmenter: Segmenter,
-    draw: Callable[[Result], Picture],
-    sinks: Sequence[Sink],
-    panel: ControlPanel,
-    stats: StreamStats,
-    *,
-    max_frames: int | None = None,
-    frames_waiting: int = FRAMES_WAITING,
-) -> Generator[Result, None, None]:
-    """Carry the frames of `source` through `segmenter` and `draw` to every sink, and yield each result after that.
+        Args:
+            lanes: at least one.
+            predictor: shared by all lanes.
+            should_stop: asked some twenty times a second; True ends the run as the end of the sources does.
+        """
+        self._shared = Shared(predictor.class_names)
+        self._lanes = [RunningLane(lane, self._shared) for lane in lanes]
+        self._predictor, self._should_stop = predictor, should_stop
 
-    A source that is not live is taken whole and in order, at the pace of the slowest part. Of a live one each part
-    takes the newest that waits; what that replaced is counted as dropped, under "capture" if it was not yet segmented,
-    else under "display". Closing the generator ends everything, as the end of the source does.
+    def run(self) -> None:
+        """Carry the frames until all sources have ended, or somebody wants to stop; see `results` for errors."""
+        with closing(self.results()) as results:
+            for _ in results:
+                pass
 
-    Args:
-        source: read in a thread of its own, and closed at the end.
-        segmenter: called once, in a thread of its own.
-        draw: makes a result's picture, in a thread of its own; called only while some sink needs pictures.
-        sinks: written one after another in the caller's thread; each is closed at the end, whatever happened.
-        panel: while its controls say paused, a live source is read and thrown away, and any other waits.
-        stats: counts what happens.
-        max_frames: end after so many results; None goes on to the source's end.
-        frames_waiting: how many frames of a source that is not live may wait for the segmenter. The fewer, the younger
-            is what somebody looks at; more make up for a source that is read unevenly.
+    def results(self) -> Generator[Result, None, None]:
+        """Run, and yield each result that a sink of the caller's thread has taken.
 
-    Raises:
-        Exception: what a part raised, after everything that came before it was written. Quit ends the run in peace.
-    """
-    frames: Channel[Frame] = make_channel(source, frames_waiting, lambda: stats.dropped("capture"))
-    results: Channel[Result] = make_channel(source, 2, lambda: stats.dropped("display"))
-    pictures: Channel[Drawn] = make_channel(source, 2, lambda: stats.dropped("display"))
-    threads: list[threading.Thread] = []
-    try:
-        threads.append(start("capture", capture, source, frames, panel, stats))
-        threads.append(start("segment", segment, segmenter, frames, results, stats))
-        threads.append(start("draw", draw_all, draw, results, pictures, sinks, stats))
-        for shown, (result, picture) in enumerate(iterate_or_idle(pictures, source, sinks, panel), start=1):
-            with timed(stats, "write"):
-                for sink in sinks:
-                    sink.write(result, picture)
-            stats.displayed(result.frame.age_seconds())
-            yield result
-            if shown == max_frames:
-                break
-    except (Quit, GeneratorExit):
-        pass
-    finally:
+        Closing the generator ends the run; what was given to the sinks is still handed over to them.
+
+        Raises:
+            Exception: what a part raised, after everything that came before it was written. If a source of several
+                fails, the other lanes go on, and the error comes at their end. Quit ends the run without an error.
+        """
+        threads = [start("predict", predict_all, self._predictor, self._lanes)]
         try:
-            stop(source, [frames, results, pictures], threads)
+            for lane in self._lanes:
+                threads += lane.start()
+            while any(lane.is_open for lane in self._lanes):
+                self._stop_if_wanted()
+                yield from self._serve_sinks()
+        except GeneratorExit:
+            self._shared.stopping.set()
+            while any(lane.is_open for lane in self._lanes):
+                self._stop_if_wanted()
+                list(self._serve_sinks())
         finally:
-            close(sinks, failure=sys.exception())
+            self._end(threads)
+        self._raise_failure()
 
+    def _stop_if_wanted(self) -> None:
+        if self._should_stop():
+            self._shared.stopping.set()
+        if self._shared.stopping.is_set():
+            for lane in self._lanes:
+                lane.end()
 
-def make_channel(source: Source, capacity: int, on_drop: Callable[[], None]) -> Channel[Any]:
-    """The newest item alone of a live source, up to `capacity` of any other."""
-    return Channel(1, "drop_oldest", on_drop) if source.is_live else Channel(capacity)
-
-
-def start(name: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
-    """Run `work(*arguments)` in a new thread, which does not keep the process alive."""
-    thread = threading.Thread(target=work, args=arguments, name=name, daemon=True)
-    thread.start()
-    return thread
-
-
-@contextmanager
-def propagate_outcome(channel: Channel[Any]) -> Iterator[None]:
-    """Give `channel` the ending that the block has."""
-    try:
-        yield
-    except Cancelled:
-        channel.cancel()
-    except BaseException as error:
-        channel.fail(error)
-    else:
-        channel.finish()
-
-
-@contextmanager
-def timed(stats: StreamStats, step: str) -> Iterator[None]:
-    """Note how long the block took."""
-    started = time.perf_counter()
-    yield
-    stats.timed(step, (time.perf_counter() - started) * 1000)
-
-
-def capture(source: Source, frames: Channel[Frame], panel: ControlPanel, stats: StreamStats) -> None:
-    """Read the source to its end."""
-    with propagate_outcome(frames):
-        for frame in source:
-            stats.captured()
-            if source.is_live and panel.current.paused:
-                stats.dropped("paused")
-            else:
-                frames.put(frame)
-
-
-def segment(segmenter: Segmenter, frames: Channel[Frame], results: Channel[Result], stats: StreamStats) -> None:
-    """Segment every frame. If `frames` fails, the segmenter first gives what it still holds."""
-    failures: list[BaseException] = []
-
-    def until_failure() -> Iterator[Frame]:
-        try:
-            yield from frames
-        except BaseException as error:
-            failures.append(error)
-
-    with propagate_outcome(results):
-        for result in segmenter(until_failure()):
-            stats.segmented(result.steps_ms)
-            results.put(result)
-        for failure in failures:
-            raise failure
-
-
-def draw_all(
-    draw: Callable[[Result], Picture],
-    results: Channel[Result],
-    pictures: Channel[Drawn],
-    sinks: Sequence[Sink],
-    stats: StreamStats,
-) -> None:
-    """Draw every result that somebody will look at."""
-    with propagate_outcome(pictures):
-        for result in results:
-            picture = None
-            if any(sink.needs_picture for sink in sinks):
-                with timed(stats, "draw"):
-                    picture = draw(result)
-            pictures.put((result, picture))
-
-
-def iterate_or_idle(
-    pictures: Channel[Drawn], source: Source, sinks: Sequence[Sink], panel: ControlPanel
-) -> Iterator[Drawn]:
-    """Yield what arrives; while nothing does, or a source that can wait is paused, let the sinks do their idle work."""
-    while True:
-        try:
-            if panel.current.paused and not source.is_live:
-                time.sleep(TICK_SECONDS)
-                raise Empty
-            drawn = pictures.get(timeout=TICK_SECONDS)
-        except Empty:
-            for sink in sinks:
-                sink.idle()
-        except Finished:
-            return
+    def _serve_sinks(self) -> Iterator[Result]:
+        """Serve the sinks of the caller's thread once, waiting a little for something to do; yield what they took."""
+        here = [(lane, queue) for lane in self._lanes for queue in lane.queues_of_caller]
+        if here:
+            waiting = [queue.results for lane, queue in here if not lane.is_paused]
+            wait_for_any(waiting, self._shared.results_changed, TICK_SECONDS)
         else:
-            yield drawn
+            self._shared.news.wait(TICK_SECONDS)
+            self._shared.news.clear()
+        for lane, queue in here:
+            if (result := lane.step(queue, timeout=0)) is not None:
+                yield result
 
+    def _end(self, threads: Sequence[threading.Thread]) -> None:
+        """End what still runs, and let go of what waits; a source that is being read takes its timeout at most."""
+        self._shared.stopping.set()
+        for lane in self._lanes:
+            lane.end()
+            for queue in lane.queues:
+                queue.results.cancel()
+            for queue in lane.queues_of_caller:
+                lane.step(queue, timeout=0)
+        for thread in threads:
+            thread.join()
 
-def stop(source: Source, channels: Iterable[Channel[Any]], threads: Iterable[threading.Thread]) -> None:
-    """End every thread; a source that is being read takes its timeout at most."""
-    for channel in channels:
-        channel.cancel()
-    source.close()
-    for thread in threads:
-        thread.join()
-
-
-def close(sinks: Sequence[Sink], failure: BaseException | None) -> None:
-    """Close every sink, then raise the first error of a close, unless the run has a `failure` already."""
-    errors: list[BaseException] = []
-    for sink in sinks:
-        try:
-            sink.close()
-        except BaseException as error:
-            errors.append(error)
-    if errors and failure is None:
-        raise errors[0]
-
-
-class Quit(Exception):  # noqa: N818 - an outcome, not an error
-    """The viewer wants the run to end; a sink raises it from `write` or `idle`."""
-
-
-class Source(Protocol):
-    """Gives the frames of a camera, file or stream, once.
-
-    Attributes:
-        source_id: a name to show, without any password.
-        is_live: frames are lost if not read.
-        frame_rate: nominal frames per second, None where unknown. Never a clock: that is what `pts` is for.
-        frame_count: about how many frames there will be as far as the source says, None where it does not.
-        frame_hw: (height, width) of the first frame; later ones may differ.
-        time_base: seconds per tick of the frames' `pts`.
-    """
-
-    source_id: str
-    is_live: bool
-    frame_rate: float | None
-    frame_count: int | None
-    frame_hw: tuple[int, int]
-    time_base: Fraction
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames in order; raise SourceError where they cannot be read."""
-        ...
-
-    def close(self) -> None:
-        """Stop and release it. Another thread may call this: its read then ends within the source's timeout."""
-        ...
-
-
-class Segmenter(Protocol):
-    """Turns frames into results, in order. It may hold some back while frames come, and none once they have ended."""
-
-    def __call__(self, frames: Iterable[Frame]) -> Iterator[Result]:
-        """Yield a result for each frame."""
-        ...
-
-
-class Sink(Protocol):
-    """Takes results: a window, a file, a page."""
-
-    @property
-    def needs_picture(self) -> bool:
-        """Whether it looks at the picture; where no sink does, none is drawn. May change while a stream runs."""
-        ...
-
-    def write(self, result: Result, picture: Picture | None) -> None:
-        """Take a result and its (H, W, 3) uint8 RGB picture, which is None only if no sink needs it. May raise Quit."""
-        ...
-
-    def idle(self) -> None:
-        """Do what must be done while nothing arrives; called some twenty times a second then. May raise Quit."""
-        ...
-
-    def close(self) -> None:
-        """End it. Called once, in the thread that called `write`, whatever happened."""
-        ...
+    def _raise_failure(self) -> None:
+        queues = [queue for lane in self._lanes for queue in lane.queues]
+        closing = [queue.close_failure for queue in queues if queue.close_failure is not None]
+        for failure in (*self._shared.failures, *closing):
+            raise failure

@@ -6,7 +6,8 @@ import statistics
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 WINDOW_SECONDS = 2.0
@@ -73,6 +74,7 @@ class StreamStats:
         self._steps: defaultdict[str, _Recent] = defaultdict(_Recent)
         self._dropped: Counter[str] = Counter()
         self._ages = _Histogram()
+        self._inside = threading.local()
 
     def captured(self) -> None:
         """Count a frame that the source gave."""
@@ -91,8 +93,21 @@ class StreamStats:
         with self._lock:
             self._steps[step].add(time.monotonic(), milliseconds)
 
+    @contextmanager
+    def timing(self, step: str) -> Iterator[None]:
+        """Note how long the block takes, without the steps that are timed within it in the same thread."""
+        before = getattr(self._inside, "seconds", 0.0)
+        self._inside.seconds = 0.0
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - started
+            self.timed(step, 1000 * (took - self._inside.seconds))
+            self._inside.seconds = before + took
+
     def displayed(self, age_seconds: float) -> None:
-        """Count a frame that every sink has taken, `age_seconds` after its capture."""
+        """Count a frame that a sink has shown or written, `age_seconds` after its capture."""
         with self._lock:
             self._displayed.add(time.monotonic(), age_seconds * 1000)
             self._ages.add(age_seconds * 1000)
