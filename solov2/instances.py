@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from solov2.masks.mask_crop import BoolArray, MaskCrop
-from solov2.masks.mask_form import ByteArray, CroppedMasks, DenseMasks, FloatArray, MaskForm, Rle, RleMasks
-from solov2.masks.rle import IntArray, Size
+from solov2.masks.mask_form import ByteArray, CroppedMasks, DenseMasks, FloatArray, MaskForm, RleMasks
+from solov2.masks.rle import IntArray, Rle, Size
 
 if TYPE_CHECKING:
     from torch import Tensor

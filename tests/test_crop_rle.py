@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from pycocotools import mask as coco_mask
 
-from solov2.masks.crop_rle import decode_crop, encode_crop, runs_of
+from solov2.masks.crop_rle import decode_crop, encode_crops, runs_of
 from solov2.masks.mask_crop import EMPTY, MaskCrop, trimmed
 from solov2.masks.rle import check_rle
 
@@ -49,7 +49,7 @@ def special_masks() -> dict[str, Mask]:
 def test_codes_of_random_masks_are_those_of_pycocotools(seed: int) -> None:
     masks = random_masks(seed)
     crops = [trimmed(mask) for mask in masks]
-    assert [encode_crop(crop, masks.shape[1:]) for crop in crops] == whole_codes(masks)
+    assert encode_crops(crops, masks.shape[1:]) == whole_codes(masks)
     for mask, crop in zip(masks, map(decode_crop, whole_codes(masks)), strict=True):
         assert_covers(crop, mask)
 
@@ -59,7 +59,7 @@ def test_codes_of_special_masks_are_those_of_pycocotools(name: str) -> None:
     masks = special_masks()[name]
     crop = trimmed(masks[0])
     (code,) = whole_codes(masks)
-    assert encode_crop(crop, masks.shape[1:]) == code
+    assert encode_crops([crop], masks.shape[1:]) == [code]
     assert_covers(decode_crop(code), masks[0])
     runs = {"size": code["size"], "counts": runs_of(crop, masks.shape[1:]).tolist()}
     assert check_rle(runs) == code
@@ -77,8 +77,8 @@ def test_a_crop_that_is_larger_than_its_mask_has_the_same_code() -> None:
     mask[0, 5:9, 11:14] = True
     for top, left, bottom, right in ((0, 0, 20, 30), (5, 0, 9, 30), (0, 10, 20, 20)):
         crop = MaskCrop(top, left, mask[0, top:bottom, left:right])
-        assert [encode_crop(crop, (20, 30))] == whole_codes(mask)
+        assert encode_crops([crop], (20, 30)) == whole_codes(mask)
 
 
 def test_a_crop_without_a_pixel_has_the_code_of_an_empty_mask() -> None:
-    assert [encode_crop(EMPTY, (4, 5))] == whole_codes(np.zeros((1, 4, 5), bool))
+    assert encode_crops([EMPTY], (4, 5)) == whole_codes(np.zeros((1, 4, 5), bool))

@@ -131,9 +131,15 @@ def test_reach_is_every_line_that_the_taps_touch(lengths: tuple[int, int, int]) 
     for first, last in [(0, 0), (3, 5), (0, count - 1), (count - 1, count - 1)]:
         occupied = np.zeros(count, np.bool_)
         occupied[first : last + 1] = True
-        lines, taps = axis.reach(occupied)
+        lines, taps = axis.reach(first, last + 1)
         touched = np.flatnonzero((axis.matrix[:, occupied] != 0).any(1))
         assert set(touched) <= set(range(lengths[0])[lines])
         needed = np.flatnonzero((axis.matrix[lines] != 0).any(0))
         assert set(needed) <= set(range(count)[taps])
-    assert axis.reach(np.zeros(count, np.bool_)) == (slice(0, 0), slice(0, 0))
+        some, taps_of_some = axis.reach(first, last + 1, 5)
+        assert list(range(lengths[0])[some]) == [line for line in range(lengths[0])[lines] if line % 5 == 0]
+        assert set(np.flatnonzero((axis.matrix[some] != 0).any(0))) <= set(range(count)[taps_of_some])
+
+
+def test_taps_that_lie_in_the_padding_are_reached_by_no_line() -> None:
+    assert find_axis(100, 60, 128).reach(20, 32) == (slice(0, 0), slice(0, 0))

@@ -65,36 +65,19 @@ class Axis:
     Attributes:
         matrix: (lines, taps) float32; lines are the picture's rows or columns, taps those of stride 4.
         first_tap, last_tap: (lines,) int64, the taps that each line depends on; both rise with the line.
-        weights: (lines, K) float32, the few of `matrix` from `first_tap` on that are not zero.
     """
 
     matrix: npt.NDArray[np.float32]
     first_tap: npt.NDArray[np.int64]
     last_tap: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float32]
 
-    def reach(self, occupied: npt.NDArray[np.bool_], step: int = 1) -> tuple[slice, slice]:
-        """Return every `step`-th line that depends on any of the `occupied` (taps,), and all taps of those lines."""
-        taps = np.flatnonzero(occupied)
-        if not len(taps):
-            return slice(0, 0), slice(0, 0)
-        start = -(-int(np.searchsorted(self.last_tap, taps[0], "left")) // step) * step
-        stop = int(np.searchsorted(self.first_tap, taps[-1], "right"))
+    def reach(self, begin: int, end: int, step: int = 1) -> tuple[slice, slice]:
+        """Return every `step`-th line that depends on any tap in [begin, end), and all their taps."""
+        start = -(-int(np.searchsorted(self.last_tap, begin, "left")) // step) * step
+        stop = int(np.searchsorted(self.first_tap, end - 1, "right"))
         if start >= stop:
             return slice(0, 0), slice(0, 0)
         return slice(start, stop, step), slice(int(self.first_tap[start]), int(self.last_tap[stop - 1]) + 1)
-
-    def interpolate(self, values: npt.NDArray[np.float32], lines: slice, first_tap: int) -> npt.NDArray[np.float32]:
-        """Return the values at `lines`: (taps, M), of which row 0 is `first_tap`, to (lines, M).
-
-        A line is the sum of K rows at most. That costs what the product with `matrix` costs in a BLAS library, whose
-        threads would spin after every product of this size; and a line's values do not depend on the other lines.
-        """
-        taps, weights = self.first_tap[lines] - first_tap, self.weights[lines, :, None]
-        total = weights[:, 0] * values[taps]
-        for k in range(1, weights.shape[1]):
-            total += weights[:, k] * values[np.minimum(taps + k, len(values) - 1)]  # a weight beyond the last is 0
-        return total
 
 
 @lru_cache(maxsize=32)
@@ -105,11 +88,7 @@ def find_axis(picture_px: int, resized_px: int, padded_px: int) -> Axis:
     picture = F.interpolate(enlarged, size=picture_px, mode="linear", align_corners=False)
     matrix = np.ascontiguousarray(picture[0].T.numpy())
     used = matrix != 0
-    first_tap, last_tap = used.argmax(1), used.shape[1] - 1 - used[:, ::-1].argmax(1)
-    places = first_tap[:, None] + np.arange(1 + (last_tap - first_tap).max())  # (lines, K)
-    inside = np.minimum(places, matrix.shape[1] - 1)
-    weights = np.where(places == inside, np.take_along_axis(matrix, inside, 1), np.float32(0))
-    return Axis(matrix, first_tap, last_tap, weights)
+    return Axis(matrix, used.argmax(1), used.shape[1] - 1 - used[:, ::-1].argmax(1))
 
 
 @lru_cache(maxsize=32)

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from solov2.data.coco_dataset import CocoDataset
@@ -58,8 +57,7 @@ def predictions(
     count = len(dataset)
     batches = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
     results: list[dict[str, Any]] = []
-    # Products as small as those that enlarge a mask take numpy's threads, which spin, many times the work.
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         pictures = _ahead(pool, read, batches, 2)
         found = enumerate(instances for images in pictures for instances in model.predict(images))
         encoded = _ahead(pool, encode, found, 2 * _THREADS)

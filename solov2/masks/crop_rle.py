@@ -1,33 +1,47 @@
 """A mask's run-length code from and to its crop, without a plane of the picture's size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from solov2.masks.mask_crop import EMPTY, MaskCrop, trimmed
-from solov2.masks.rle import IntArray, compress, run_lengths
+from solov2.masks.rle import IntArray, Rle, Size, run_lengths
 
 
-def encode_crop(crop: MaskCrop, image_hw: tuple[int, int]) -> dict[str, Any]:
-    """Return COCO's compressed code, {"size": [H, W], "counts": str}, byte for byte as pycocotools does."""
-    return {"size": list(image_hw), "counts": compress(runs_of(crop, image_hw))}
+def encode_crops(crops: Sequence[MaskCrop], image_hw: Size) -> list[Rle]:
+    """Return COCO's compressed code of each mask, byte for byte as pycocotools encodes its plane.
+
+    pycocotools only writes the text here, in a tenth of the time that `compress` takes.
+    """
+    from pycocotools import mask as coco_mask
+
+    if not crops:
+        return []
+    runs = [{"size": list(image_hw), "counts": runs_of(crop, image_hw)} for crop in crops]
+    codes = coco_mask.frPyObjects(runs, *image_hw)
+    return [{"size": list(image_hw), "counts": code["counts"].decode("ascii")} for code in codes]
 
 
-def runs_of(crop: MaskCrop, image_hw: tuple[int, int]) -> IntArray:
+def runs_of(crop: MaskCrop, image_hw: Size) -> IntArray:
     """Return the runs of a mask: (M,) int64 pixel counts down the columns of the picture, background first."""
     height, width = image_hw
     box_height, box_width = crop.mask.shape
-    bordered = np.zeros((box_width, box_height + 2), np.bool_)
-    bordered[:, 1:-1] = crop.mask.T
-    changes = np.flatnonzero(bordered[:, 1:] != bordered[:, :-1])
-    columns, rows = np.divmod(changes, box_height + 1)
-    edges = (crop.left + columns) * height + crop.top + rows  # begin, end, begin, end, ...
+    line = np.zeros(1 + box_width * (box_height + 1), np.uint8)  # the box's columns, a zero before and behind each
+    if crop.mask.size:
+        columns = cv2.transpose(crop.mask.view(np.uint8))
+        line[1:].reshape(box_width, box_height + 1)[:, :-1] = columns
+    changes = np.flatnonzero(line[1:] != line[:-1])
+    numbers, rows = np.divmod(changes, box_height + 1)
+    edges = (crop.left + numbers) * height + crop.top + rows  # begin, end, begin, end, ...
     goes_on = edges[1:-1:2] == edges[2::2]  # from the bottom of a column into the next one
-    kept = np.ones(len(edges), np.bool_)
-    kept[1:-1:2] = kept[2::2] = ~goes_on
-    lengths = np.diff(edges[kept], prepend=0, append=height * width)
-    return lengths if lengths[-1] or len(lengths) == 1 else lengths[:-1]
+    if goes_on.any():
+        kept = np.ones(len(edges), np.bool_)
+        kept[1:-1:2] = kept[2::2] = ~goes_on
+        edges = edges[kept]
+    runs = np.diff(edges, prepend=0, append=height * width)
+    return runs if runs[-1] or len(runs) == 1 else runs[:-1]
 
 
 def decode_crop(code: Mapping[str, Any]) -> MaskCrop:

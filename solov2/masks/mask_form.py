@@ -8,13 +8,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from solov2.masks.crop_rle import decode_crop, encode_crop
+from solov2.masks.crop_rle import decode_crop, encode_crops
 from solov2.masks.mask_crop import BoolArray, MaskCrop, trimmed
-from solov2.masks.rle import IntArray, Size, check_rle
+from solov2.masks.rle import IntArray, Rle, Size, check_rle
 
 FloatArray = npt.NDArray[np.float32]
 ByteArray = npt.NDArray[np.uint8]
-Rle = dict[str, Any]  # COCO's compressed run-length code: {"size": [H, W], "counts": str}
 
 MAX_IDS = 255  # instances that one byte can tell apart, 0 being none
 
@@ -79,7 +78,7 @@ class MaskForm(ABC):
     @cached_property
     def codes(self) -> list[Rle]:
         """COCO's compressed run-length code of each mask."""
-        return [encode_crop(crop, self.image_hw) for crop in self.crops]
+        return encode_crops(self.crops, self.image_hw)
 
 
 class DenseMasks(MaskForm):

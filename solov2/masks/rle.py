@@ -17,6 +17,7 @@ _MORE, _SIGN, _VALUE = 0x20, 0x10, 0x1F
 
 IntArray = npt.NDArray[np.int64]
 Size = tuple[int, int]  # (height, width)
+Rle = dict[str, Any]  # {"size": [height, width], "counts": compressed text}
 
 
 def check_rle(code: object, size: Size | None = None) -> dict[str, Any]:
