@@ -24,22 +24,33 @@ Answer: TypeAlias = Callable[[http.server.BaseHTTPRequestHandler], None]
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
-        ("rtsp://user:secret@host/path", "rtsp://***@host/path"),
-        ("rtsp://user:sec@ret@host:554/path", "rtsp://***@host:554/path"),
-        ("rtsp://user:sec/ret@host/path", "rtsp://***@host/path"),
-        ("http://host/live?user=me&password=secret&size=1", "http://host/live?user=me&password=***&size=1"),
-        ("http://host/live?access_token=secret#top", "http://host/live?access_token=***#top"),
-        ("http://host:8080/@someone/video.mp4", "http://host:8080/@someone/video.mp4"),
+        ("rtsp://host", "rtsp://host"),
+        ("RTSP://Host:554/", "RTSP://Host:554"),
+        (" rtsp://user:secret@host/path ", "rtsp://host/…"),
+        ("rtsp://user:secret@host", "rtsp://host"),
+        ("rtsp://user:secret@[fd00::1]:554/path", "rtsp://[fd00::1]:554/…"),
+        ("rtsp://host/user=admin_password=secret", "rtsp://host/…"),
+        ("http://host/cgi?loginuse=a&loginpas=secret", "http://host/…"),
+        ("http://host?psw=secret", "http://host/…"),
+        ("http://host#secret", "http://host/…"),
+        ("rtsp://user:12/secret@host/path", "rtsp://…"),
+        ("rtsp://user:sec@ret@host:554/path", "rtsp://…"),
+        ("rtsp://user:sec\\ret@host/path", "rtsp://…"),
+        ("rtsp://secret word@host", "rtsp://host"),
+        ("rtsp://host:secret", "rtsp://…"),
+        ("http://host/?next=http://user:secret@other/", "http://…"),
+        ("cache:http://user:secret@host/", "…"),
+        ("http://", "http://…"),
         ("/home/me/video.mp4", "/home/me/video.mp4"),
     ],
 )
-def test_passwords_are_not_shown(address: str, shown: str) -> None:
+def test_of_an_address_scheme_and_host_are_shown_and_nothing_else(address: str, shown: str) -> None:
     assert redact(address) == shown
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "strange"])
 def test_an_address_that_cannot_be_opened_is_told_without_its_password(scheme: str) -> None:
-    with pytest.raises(SourceError, match=rf"could not open {scheme}://\*\*\*@127.0.0.1:9/live: ") as caught:
+    with pytest.raises(SourceError, match=rf"could not open {scheme}://127.0.0.1:9/…: ") as caught:
         open_source(f"{scheme}://user:secret@127.0.0.1:9/live")
     chain = f"{caught.value!r} {caught.value.__cause__!r}"
     assert "secret" not in chain
@@ -117,7 +128,7 @@ def test_a_stream_that_falls_silent_ends_after_its_timeout(
     frames, message = frames_until_error(serve(answer))
     silent.set()
     assert len(frames) >= 5
-    assert message.startswith("lost http://***@127.0.0.1")
+    assert message.startswith("lost http://127.0.0.1")
     assert "nothing came" in message
     assert time.monotonic() - started < 5
 

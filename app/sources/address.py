@@ -3,8 +3,10 @@
 import re
 
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_USER = re.compile(r"(?<=://)(?:[^/?#]*@|[^/?#@:]*:(?!\d+(?:[/?#]|$)).*@)")
-_SECRET = re.compile(r"(?<=[?&])((?:[^=&#]*(?:pass|pwd|token|secret|key|auth|sig)[^=&#]*)=)[^&#]*", re.IGNORECASE)
+_AUTHORITY = re.compile(
+    r"(?:[^/?#\\@]*@)?(?P<host>(?:\[[0-9a-f:.]+\]|[\w.-]+)(?::\d{1,5})?)(?P<rest>[/?#].*)?", re.I | re.S
+)
+_HIDDEN = "…"
 
 
 def scheme_of(spec: str) -> str | None:
@@ -14,8 +16,18 @@ def scheme_of(spec: str) -> str | None:
 
 
 def redact(address: str) -> str:
-    """Return `address` with user and password, and the values of telling query names, as `***`.
+    """Return of an address its scheme, host and port alone, such as `rtsp://host:554/…`; anything else as it is.
 
-    A password that holds a bare `/` is hidden too, although no such address can be opened.
+    User names, paths and queries are left out: cameras take passwords in each of them, under names that nobody can
+    list. Where a later `@` leaves it open what the host is, the host is left out too.
     """
-    return _SECRET.sub(r"\1***", _USER.sub("***@", address))
+    text = address.strip()
+    scheme, is_address, rest = text.partition("://")
+    if not is_address:
+        return address
+    if not _SCHEME.match(text):
+        return _HIDDEN
+    found = _AUTHORITY.fullmatch(rest)
+    if found is None or "@" in (found["rest"] or ""):
+        return f"{scheme}://{_HIDDEN}"
+    return f"{scheme}://{found['host']}/{_HIDDEN}" if (found["rest"] or "/") != "/" else f"{scheme}://{found['host']}"

@@ -93,8 +93,8 @@ def _connect(address: str, options: Mapping[str, str], hardware: HWAccel | None)
         return av.open(address, options=dict(options), timeout=(live.OPEN_SECONDS, live.READ_SECONDS), hwaccel=hardware)
     except av.FFmpegError as error:
         fault, reason = diagnose(error, address, time.monotonic() - started, live.OPEN_SECONDS)
-    except ValueError as error:
-        fault, reason = Fault.OTHER, redact(str(error))
+    except ValueError:  # its text may hold the address
+        fault, reason = Fault.OTHER, "it cannot be used as an address"
     hint = " (redirects and playlists are not followed here)" if "max_redirects" in options else ""
     raise SourceError(f"could not open {redact(address)}: {reason}{hint}", fault, reason) from None
 
