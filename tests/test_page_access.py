@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from app.page.access import Access
-from app.page.live_tab import ADDRESS, chosen_source
+from app.page.live_tab import ADDRESS, CAMERA, FILE, chosen_source
 from app.page.origin import is_loopback
 from app.page.server_options import (
     LOGIN_VARIABLE,
@@ -48,6 +48,36 @@ def test_what_lies_outside_or_is_missing_is_refused_alike(clips: Path, name: str
         Access((clips,)).check_file(str(clips / name))
 
 
+def test_a_folder_is_no_file_as_its_links_may_lead_anywhere(clips: Path) -> None:
+    for name in ("", ".", "inner"):
+        (clips / "inner").mkdir(exist_ok=True)
+        with pytest.raises(SourceError, match="no such file"):
+            Access((clips,)).check_file(str(clips / name))
+
+
+def test_a_name_that_no_file_can_have_is_refused_like_any_other(clips: Path) -> None:
+    for name in ("a\0b", "a" * 5000, "/".join("a" * 5000), "a\nb", "\ud800"):
+        with pytest.raises(SourceError, match=r"no such file .*: that name"):
+            Access((clips,)).check_file(str(clips / name))
+
+
+def test_a_number_never_names_a_folder_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "20240101").mkdir()
+    write_picture(tmp_path / "20240101" / "secret.png", grey(1))
+    site = cast(Site, SimpleNamespace(access=Access(cameras=True)))
+    with pytest.raises(SourceError, match="a camera is a number such as 0"):
+        chosen_source(site, CAMERA, "20240101", "visit")
+
+
+def test_a_playlist_of_an_open_folder_opens_no_other_file(clips: Path) -> None:
+    (clips / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n")
+    site = cast(Site, SimpleNamespace(access=Access((clips,))))
+    _, opens = chosen_source(site, FILE, str(clips / "list.mp4"), "visit")
+    with pytest.raises(SourceError, match="this is not a video that can be read"):
+        opens()
+
+
 def test_without_an_open_folder_no_file_may_be_streamed() -> None:
     assert Access().files() == []
     for text in ("", "/etc/passwd", "."):
@@ -78,10 +108,114 @@ def test_an_address_leads_elsewhere_only_where_all_may_be_reached() -> None:
     for addresses, stays in (("10.0.0.7",), True), (("*",), False):
         site = cast(Site, SimpleNamespace(access=Access(addresses=addresses)))
         name, opens = chosen_source(site, ADDRESS, " rtsp://me:secret@10.0.0.7/live ", "visit")
-        assert name == "rtsp://***@10.0.0.7/live"
+        assert name == "rtsp://10.0.0.7/…"
         assert isinstance(opens, partial)
         assert opens.func is open_network
         assert (opens.args, opens.keywords) == (("rtsp://me:secret@10.0.0.7/live",), {"from_one_host": stays})
+
+
+PATTERNS = ("10.0.0.?", "192.168.*.*", "*.cams.example", "gate.example", "fd00::1")
+ALLOWED_HOSTS = ["10.0.0.7", "192.168.3.4", "a.cams.example", "GATE.example", "[fd00::1]"]
+REFUSED_HOSTS = [
+    "10.0.0.17",
+    "10.0.1.7",
+    "010.0.0.7",
+    "10.0.0.7.evil.example",
+    "10.0.0.a",
+    "10.0.7",
+    "0x0a000007",
+    "167772167",
+    "192.168.3",
+    "192.168.3.4.5",
+    "192.168.a.b",
+    "cams.example",
+    "a.b.cams.example",
+    "a.cams.example.evil.example",
+    "acams.example",
+    "gate.example.evil.example",
+    "xgate.example",
+    "gate.example.",
+    "127.0.0.1",
+    "localhost",
+    "0.0.0.0",
+    "[::1]",
+    "[::ffff:10.0.0.7]",
+    "[fd00::2]",
+    "169.254.169.254",
+]
+FORMS = [
+    "{}",
+    "{}:554",
+    "{}/live",
+    "{}/live?size=1#top",
+    "user:word@{}/live",
+    "10.0.0.7@{}",
+    "gate.example:80@{}:81",
+    "a%40b@{}",
+]
+SCHEMES = ("rtsp", "http")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_host_is_judged_whatever_stands_around_it(form: str, scheme: str) -> None:
+    access = Access(addresses=PATTERNS)
+    for host in ALLOWED_HOSTS:
+        address = f"{scheme}://{form.format(host)}"
+        assert access.check_address(address) == address
+    for host in REFUSED_HOSTS:
+        with pytest.raises(SourceError, match=r"may not reach|an address looks like"):
+            access.check_address(f"{scheme}://{form.format(host)}")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.7",
+        "//10.0.0.7/",
+        "rtsp:10.0.0.7",
+        "rtsp:/10.0.0.7",
+        "rtsp:///10.0.0.7",
+        "ftp://10.0.0.7/",
+        "file://10.0.0.7/etc/passwd",
+        "concat:rtsp://10.0.0.7|file:///etc/passwd",
+        "cache:http://10.0.0.7/",
+        "subfile,,start,0,end,9,,:/etc/passwd",
+        "crypto+http://10.0.0.7/",
+        "hls+http://10.0.0.7/",
+        "tee:http://10.0.0.7/",
+        "async:http://10.0.0.7/",
+        "pipe:0",
+        "data:text/plain,x",
+        "unix:/run/docker.sock",
+        "gopher://10.0.0.7/",
+        "smb://10.0.0.7/x",
+        "ipfs://10.0.0.7/",
+        "lavfi://10.0.0.7",
+        "http://evil.example\\@10.0.0.7/",
+        "http://10.0.0.7\\.evil.example/",
+        "http://evil.example#@10.0.0.7/",
+        "http://evil.example?@10.0.0.7/",
+        "http://evil.example/@10.0.0.7/",
+        "http://10.0.0.7 .evil.example/",
+        "http://10.0.0.7\t.evil.example/",
+        "http://10.0.0.7\n/",
+        "http://10.0.0.7\0.evil.example/",
+        "http://10.0.0.7,evil.example/",
+        "http://10.0.0.7%2eevil.example/",
+        "http://\uff11\uff10.0.0.7/",
+        "http://10\u30020.0.7/",
+        "http://[10.0.0.7]/",
+        "http://[fd00::1/",
+        "http://[fd00::1]evil.example/",
+        "http://10.0.0.7/" + "a" * 3000,
+        "http://:80/",
+        "http://@/",
+    ],
+)
+def test_a_trick_with_an_address_is_refused(address: str) -> None:
+    with pytest.raises(SourceError, match=r"may not reach|an address "):
+        Access(addresses=PATTERNS).check_address(address)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +244,12 @@ def test_a_refused_address_is_shown_without_its_password() -> None:
 
 
 def test_cameras_are_opened_only_where_that_is_allowed() -> None:
-    assert Access(cameras=True).check_camera("0") == "0"
+    assert Access(cameras=True).check_camera("0") == 0
     with pytest.raises(SourceError, match="--cameras"):
         Access().check_camera("0")
-    with pytest.raises(SourceError, match="a number such as 0"):
-        Access(cameras=True).check_camera("/dev/video0")
+    for text in ("/dev/video0", "20240101", "0x1", "-1", "+1", " 1", "1.0", "\u0663", "\u00b2", "1\n", "0000", "demo"):
+        with pytest.raises(SourceError, match="a number such as 0"):
+            Access(cameras=True).check_camera(text)
     with pytest.raises(SourceError, match="no camera was found on the server"):
         Access(cameras=True).check_camera("")
 

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from app.page.jobs import check_container
 from app.page.site import Site
 from app.page.stream_runner import Choice
-from app.sources import find_source, redact
+from app.sources import find_source, open_source, redact
 from app.sources.browser import BrowserSource
 from app.sources.camera import list_cameras
 from app.sources.network import open_network
@@ -18,6 +20,7 @@ from app.sources.repeated import RepeatedSource
 from app.stream.parts import Source
 from app.stream_errors import SourceError
 from solov2 import SOLOv2Error
+from solov2.files import PICTURE_SUFFIXES
 from solov2.runtime.device import find_device
 
 BROWSER, CAMERA, ADDRESS, FILE, DEMO = "browser", "camera", "address", "file", "demo"
@@ -245,10 +248,22 @@ def chosen_source(site: Site, kind: str, detail: str, viewer: str) -> tuple[str,
         return redact(address), partial(open_network, address, from_one_host=not access.reaches_all_addresses)
     if kind == FILE:
         path = access.check_file(detail)
-        return path, find_source(path)
+        return path, partial(open_file, path)
     if kind == CAMERA:
-        return f"camera {detail}", find_source(access.check_camera(detail))
+        number = access.check_camera(detail)
+        return f"camera {number}", find_source(str(number))
     raise SourceError(f"a source is one of {', '.join(value for _, value in KINDS)}, got {kind}")
+
+
+def open_file(path: str) -> Source:
+    """Open a file of the server, unless it would make FFmpeg open others, as a playlist does.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    if Path(path).suffix.lower() not in PICTURE_SUFFIXES:
+        check_container(Path(path))
+    return open_source(path)
 
 
 def switch(site: Site, model: str, device: str) -> None:
