@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from app.sources import browser, open_source
-from app.sources.browser import BrowserSource, decode
+from app.sources.browser import BrowserClock, BrowserSource, decode
 from app.sources.demo import DemoSource
 from app.sources.repeated import RepeatedSource
 from app.stream_errors import SourceError
@@ -53,6 +53,34 @@ def test_the_browsers_own_reason_is_told() -> None:
     source.fail("this device has no camera")
     with pytest.raises(SourceError, match="this device has no camera"):
         next(iter(source))
+
+
+def test_what_is_no_picture_is_left_out_and_told_if_nothing_else_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "NEXT_SECONDS", 0.3)
+    source = BrowserSource("anna")
+    frames = iter(source)
+    source.push(jpeg_of(10), 1000)
+    assert next(frames).pts == 1000
+    threading.Timer(0.05, source.push, (b"no picture", 1100)).start()
+    threading.Timer(0.15, source.push, (jpeg_of(20), 1200)).start()
+    assert next(frames).pts == 1200
+    source.push(b"no picture", 1300)
+    with pytest.raises(SourceError, match="not a JPEG picture"):
+        next(frames)
+
+
+def test_timestamps_go_on_whatever_the_browsers_clock_does() -> None:
+    clock = BrowserClock()
+    given = [
+        (5000, 10.0),
+        (5040, 10.04),
+        (0, 12.04),
+        (40, 12.08),
+        (10**11, 12.12),
+        (10**11 + 40, 12.16),
+        (10**11, 12.16),
+    ]
+    assert [clock.pts(*one) for one in given] == [5000, 5040, 7040, 7080, 7120, 7160, 7161]
 
 
 def test_only_jpegs_are_decoded() -> None:

@@ -179,7 +179,7 @@
     if (state === "idle") return "Choose a source and press Start.";
     if (state === "starting") return `${message} …`;
     if (state === "paused") return "Paused";
-    if (state === "failed") return `${message[0].toUpperCase()}${message.slice(1)}.`.replace(/([.?!])\.$/, "$1");
+    if (state === "failed") return `${message.slice(0, 1).toUpperCase()}${message.slice(1)}.`.replace(/([.?!])\.$/, "$1");
     return state === "ended" ? `${message}.` : "";
   }
 

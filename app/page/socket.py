@@ -5,16 +5,20 @@ JPEG), and JSON: `{"status": ...}` twice a second, `{"taken": 1}` for each camer
 messages (float64 clock in milliseconds, then a JPEG of the camera) and JSON: `{"ready": 1}` for each picture that was
 painted, `{"do": "pause"}` and the like, `{"camera_problem": "..."}`.
 
+Whoever sends anything else is disconnected, alone.
+
 At most `IN_FLIGHT` pictures are on their way in either direction: who is slow gets fewer, and never old ones.
 """
 
 import asyncio
 import contextlib
 import json
+import re
 import struct
 import time
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.page.site import Site, is_logged_in, site_of
@@ -24,18 +28,42 @@ from app.stream_errors import AppError
 IN_FLIGHT = 2
 STATUS_SECONDS = 0.5
 FORBIDDEN = 1008
+MAX_VIEWERS = 100
+TRY_LATER = 1013
+MAX_TEXT = 2000  # characters of a wish
+MAX_CAMERA_BYTES = 8 << 20
+MAX_CLOCK_MS = 1e11  # three years, for a browser's clock that begins with its page
+VIEWER_ID = re.compile("[0-9A-Za-z-]{0,64}")
 GONE_AWAY = 1001
 DOWN_HEAD = struct.Struct("<dd")
 UP_HEAD = struct.Struct("<d")
 
 
+class BadMessageError(Exception):
+    """A browser has sent what no page of ours sends."""
+
+
+class Wish(BaseModel):
+    """What a browser may ask for, one thing at a time."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    ready: Annotated[int, Field(ge=1, le=1)] | None = None
+    do: Literal["pause", "resume", "stop", "record", "stop recording"] | None = None
+    camera_problem: Annotated[str, StringConstraints(min_length=1, max_length=300)] | None = None
+
+
 async def serve_socket(connection: WebSocket) -> None:
     """Serve one browser until it leaves."""
-    if not is_logged_in(connection):
+    site, viewer = site_of(connection), connection.query_params.get("viewer", "")
+    if not is_logged_in(connection) or not VIEWER_ID.fullmatch(viewer):
         await connection.close(FORBIDDEN)
         return
     await connection.accept()
-    await _Visit(connection, site_of(connection), connection.query_params.get("viewer", "")).serve()
+    if site.engine.board.viewer_count >= MAX_VIEWERS:
+        await connection.close(TRY_LATER, f"{MAX_VIEWERS} are looking already")
+        return
+    await _Visit(connection, site, viewer).serve()
 
 
 class _Visit:
@@ -44,7 +72,7 @@ class _Visit:
     def __init__(self, connection: WebSocket, site: Site, viewer_id: str) -> None:
         self._connection, self._site, self._viewer_id = connection, site, viewer_id
         self._engine = site.engine
-        self._ready = asyncio.Semaphore(IN_FLIGHT)
+        self._ready = asyncio.BoundedSemaphore(IN_FLIGHT)
         self._sending = asyncio.Lock()
         self._news = asyncio.Event()
         self._problem = ""
@@ -55,11 +83,16 @@ class _Visit:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        code = GONE_AWAY
         for task in done:
-            with contextlib.suppress(WebSocketDisconnect):
+            try:
                 task.result()
+            except WebSocketDisconnect:
+                pass
+            except BadMessageError:
+                code = FORBIDDEN
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the browser was faster
-            await self._connection.close(GONE_AWAY)
+            await self._connection.close(code)
 
     async def _send_pictures(self) -> None:
         with self._engine.board.viewer() as viewer:
@@ -101,28 +134,33 @@ class _Visit:
                 await self._obey(text)
 
     async def _take_camera_picture(self, data: bytes) -> None:
+        if not UP_HEAD.size < len(data) <= MAX_CAMERA_BYTES:
+            raise BadMessageError
+        clock_ms = UP_HEAD.unpack_from(data)[0]
+        if not 0 <= clock_ms <= MAX_CLOCK_MS:  # NaN is refused, too
+            raise BadMessageError
         source = self._camera()
-        if source is not None and len(data) > UP_HEAD.size:
-            clock_ms = UP_HEAD.unpack_from(data)[0]
+        if source is not None:
             source.push(data[UP_HEAD.size :], round(clock_ms))
         await self._send({"taken": 1})
 
     async def _obey(self, text: str) -> None:
         try:
-            wish = json.loads(text)
-        except ValueError:
-            return
-        if not isinstance(wish, dict):
-            return
-        if "ready" in wish:
-            self._ready.release()
+            wish = Wish.model_validate_json(text if len(text) <= MAX_TEXT else "")
+        except ValidationError:
+            raise BadMessageError from None
+        if wish.ready is not None:
+            try:
+                self._ready.release()
+            except ValueError:  # more than it was sent
+                raise BadMessageError from None
             return
         camera = self._camera()
-        if "camera_problem" in wish and camera is not None:
-            camera.fail(str(wish["camera_problem"])[:300])
-        if "do" in wish:
+        if wish.camera_problem is not None and camera is not None:
+            camera.fail(wish.camera_problem)
+        if wish.do is not None:
             try:
-                await asyncio.to_thread(self._do, str(wish["do"]))
+                await asyncio.to_thread(self._do, wish.do)
             except AppError as error:
                 self._problem = str(error)
         self._news.set()

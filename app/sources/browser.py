@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +10,12 @@ import numpy.typing as npt
 from app.sources.pictures import decode_picture
 from app.stream.channel import Cancelled, Channel, Empty, Finished
 from app.stream.frames import Frame
-from app.stream.lazy import Lazy
 from app.stream_errors import SourceError
 from solov2.pixel_limit import TooManyPixelsError
 
 FIRST_SECONDS = 60.0  # somebody has to find the browser's question, and say yes
 NEXT_SECONDS = 10.0
+MAX_STEP_MS = 3_600_000  # from one picture to the next; a sleeping machine's clock may go on
 
 
 class BrowserSource:
@@ -52,28 +51,51 @@ class BrowserSource:
         self._jpegs.fail(SourceError(reason))
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the pictures; one that is none raises SourceError when it is asked for.
+        """Yield the pictures; what is no picture is left out.
 
         Raises:
             SourceError: none came for too long.
         """
-        index = 0
+        index, clock = 0, BrowserClock()
+        wanted_by = time.monotonic() + FIRST_SECONDS
+        problem = "the browser sent no picture: is its page still open, and its camera permitted?"
         try:
             while True:
-                jpeg, clock_ms, arrived_at = self._jpegs.get(FIRST_SECONDS if index == 0 else NEXT_SECONDS)
-                pixels = Lazy(partial(decode, jpeg))
-                yield Frame(pixels, clock_ms, self.time_base, arrived_at, self.source_id, index)
+                jpeg, clock_ms, arrived_at = self._jpegs.get(max(0, wanted_by - time.monotonic()))
+                try:
+                    image = decode(jpeg)  # at once, so that what is no picture can still be left out
+                except SourceError as error:
+                    problem = str(error)
+                    continue
+                yield Frame(image, clock.pts(clock_ms, arrived_at), self.time_base, arrived_at, self.source_id, index)
                 index += 1
+                wanted_by = time.monotonic() + NEXT_SECONDS
         except Empty:
-            raise SourceError(
-                "the browser sent no picture: is its page still open, and its camera permitted?"
-            ) from None
+            raise SourceError(problem) from None
         except (Cancelled, Finished):
             return
 
     def close(self) -> None:
         """Stop at once."""
         self._jpegs.cancel()
+
+
+class BrowserClock:
+    """Timestamps that go on evenly, whatever a browser says: a page that is loaded again counts from 0 again."""
+
+    def __init__(self) -> None:
+        """Nothing has come yet."""
+        self._offset_ms = 0
+        self._last: tuple[int, float] | None = None
+
+    def pts(self, clock_ms: int, arrived_at: float) -> int:
+        """Return the timestamp in ms of a picture, by the browser's clock and by the time of its arrival in seconds."""
+        if self._last is not None:
+            last_ms, last_at = self._last
+            if not 0 < clock_ms - last_ms <= MAX_STEP_MS:
+                self._offset_ms += last_ms - clock_ms + max(1, round(1000 * (arrived_at - last_at)))
+        self._last = clock_ms, arrived_at
+        return clock_ms + self._offset_ms
 
 
 def decode(jpeg: bytes) -> npt.NDArray[np.uint8]:
