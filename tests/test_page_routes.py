@@ -1,4 +1,7 @@
+import errno
 import json
+import math
+import os
 import struct
 import time
 import urllib.error
@@ -10,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from app.page.jobs import VideoJob, check_container
+from app.page import socket as socket_module
+from app.page.jobs import MAX_JOBS_OF_VISIT, Jobs, VideoJob, check_container
 from app.page.site import Site
 from app.page.stream_runner import Choice
 from app.sources.browser import BrowserSource
 from app.sources.demo import DemoSource
 from app.sources.repeated import RepeatedSource
+from app.stream_errors import SourceError
 from tests.browser import served
 from tests.fake_media import grey, write_picture, write_video
 from tests.test_page_sources import jpeg_of
@@ -110,12 +115,68 @@ def test_a_browsers_pictures_become_the_stream(page: tuple[str, Site], site: Sit
         assert status(socket, state="failed")["message"] == "this device has no camera"
 
 
-@pytest.mark.parametrize("junk", ["{", "[]", "7", '{"do": "format the disk"}', '{"do": 3}', "\u0000", b"x", b""])
-def test_junk_on_the_socket_changes_nothing(page: tuple[str, Site], site: Site, junk: str | bytes) -> None:
+BAD_MESSAGES: dict[str, str | bytes] = {
+    "no JSON": "{",
+    "a list": "[]",
+    "a number": "7",
+    "an unknown wish": '{"do": "format the disk"}',
+    "a wish of another type": '{"do": 3}',
+    "an unknown name": '{"undo": "stop"}',
+    "an empty problem": '{"camera_problem": ""}',
+    "an endless problem": '{"camera_problem": "' + "x" * 301 + '"}',
+    "not a number": '{"ready": NaN}',
+    "true for one": '{"ready": true}',
+    "deep": "[" * 1500,
+    "deep and wide": '{"do":' * 300 + "1" + "}" * 300,
+    "long": '{"do": "stop", "ready": 1' + " " * 2000 + "}",
+    "a lone surrogate": '{"do": "\\ud800"}',
+    "a NUL": "\u0000",
+    "too short": b"x",
+    "nothing": b"",
+    "a clock alone": struct.pack("<d", 1.0),
+    "a clock of no number": struct.pack("<d", math.nan) + b"jpeg",
+    "an endless clock": struct.pack("<d", math.inf) + b"jpeg",
+    "a clock beyond all time": struct.pack("<d", 1e308) + b"jpeg",
+    "a clock before time": struct.pack("<d", -1.0) + b"jpeg",
+    "a large picture": struct.pack("<d", 1.0) + bytes((8 << 20) + 1),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MESSAGES)
+def test_whoever_sends_what_no_page_sends_is_disconnected_alone(
+    page: tuple[str, Site], site: Site, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket_of(page[0]) as socket, socket_of(page[0], viewer="otto") as other:
+        status(socket)
+        socket.send(BAD_MESSAGES[name])
+        with pytest.raises(ConnectionClosed) as caught:
+            status(socket, state="any after that")
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1008
+        assert status(other)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_whoever_asks_for_more_pictures_than_came_is_disconnected(page: tuple[str, Site], site: Site) -> None:
     with socket_of(page[0]) as socket:
-        socket.send(junk)
-        socket.send('{"do": "record"}')
-        assert status(socket, problem="nothing is streamed that could be recorded: start a stream first")
+        for _ in range(5):
+            socket.send('{"ready": 1}')
+        with pytest.raises(ConnectionClosed):
+            status(socket, state="any after that")
+
+
+def test_a_viewer_of_an_impossible_name_is_refused(page: tuple[str, Site], site: Site) -> None:
+    for name in ("a" * 65, "a%00b", "a%20b", "%F0%9F%98%BA"):
+        with pytest.raises(InvalidStatus), socket_of(page[0], viewer=name):
+            pass
+
+
+def test_only_so_many_may_look(page: tuple[str, Site], site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_module, "MAX_VIEWERS", 1)
+    with socket_of(page[0]) as first:
+        status(first)
+        with socket_of(page[0]) as second, pytest.raises(ConnectionClosed, match="1 are looking already"):
+            second.recv(timeout=60)
 
 
 def test_another_name_of_this_machine_is_refused(page: tuple[str, Site], site: Site) -> None:
@@ -172,6 +233,62 @@ def test_nobody_reaches_other_files_of_a_job(page: tuple[str, Site], site: Site,
         assert caught.value.code == 404
     site.jobs.remove("visit")
     assert not job.folder.exists()
+
+
+def test_the_same_file_may_be_dropped_by_two_visitors_and_twice_by_one(tmp_path: Path) -> None:
+    """Gradio gives the same path to everybody who drops the same file."""
+    upload = write_video(tmp_path / "clip.mp4", [grey(1)])
+    whole, jobs = upload.read_bytes(), Jobs(tmp_path / "videos")
+    taken = [*jobs.add("anna", [upload, upload]), *jobs.add("otto", [upload])]
+    assert [job.original.read_bytes() for job in taken] == [whole] * 3
+    jobs.remove("anna")
+    assert taken[2].original.read_bytes() == upload.read_bytes() == whole
+
+
+def test_a_file_is_copied_where_links_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", fail)
+    upload = write_video(tmp_path / "clip.mp4", [grey(1)])
+    assert VideoJob.take(upload, tmp_path / "jobs").original.read_bytes() == upload.read_bytes()
+
+
+def test_a_file_that_was_removed_meanwhile_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"gone\.mp4 could not be taken .*: drop it again"):
+        VideoJob.take(tmp_path / "gone.mp4", tmp_path / "jobs")
+    assert list((tmp_path / "jobs").iterdir()) == []
+
+
+def test_a_visit_and_a_page_keep_only_so_many_videos(tmp_path: Path) -> None:
+    upload = write_video(tmp_path / "clip.mp4", [grey(1)])
+    jobs = Jobs(tmp_path / "videos")
+    with pytest.raises(SourceError, match="one visit may annotate 20 videos"):
+        jobs.add("anna", [upload] * 30)
+    assert len(jobs.of("anna")) == MAX_JOBS_OF_VISIT
+    for number in range(4):
+        jobs.add(str(number), [upload] * 20)
+    with pytest.raises(SourceError, match="keeps 100 videos at a time"):
+        jobs.add("otto", [upload])
+    jobs.remove("anna")
+    assert len(jobs.add("otto", [upload])) == 1
+
+
+@pytest.mark.parametrize("name", ["a\0b.mp4", "a" * 5000 + ".mp4", "../../x.mp4", "\ud800.mp4", ""])
+def test_a_name_that_no_file_can_have_is_no_fault_of_the_server(
+    page: tuple[str, Site], site: Site, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+    body = head.encode("utf-8", "surrogatepass") + b"data\r\n--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    request = urllib.request.Request(f"{page[0]}gradio_api/upload", body, headers)
+    try:
+        answer = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        assert answer.status in (200, 400, 413)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_file_that_would_open_other_files_is_not_a_video(tmp_path: Path) -> None:

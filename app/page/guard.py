@@ -1,10 +1,12 @@
 """Let the page's own requests in and nobody else's: around every route, Gradio's and its CORS answers included."""
 
 import argparse
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -14,8 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from app.page.connections import tend_connections
+from app.page.limits import Limits
 from app.page.origin import THIS_MACHINE, PageNames, Refusal
 
+FOLDER_VARIABLE = "GRADIO_TEMP_DIR"  # where Gradio keeps uploads
 UVICORN_VARIABLE = "FORWARDED_ALLOW_IPS"  # whose forwarded headers uvicorn believes; this machine's where it is not set
 FORBIDDEN = 1008  # the WebSocket code of a refusal
 ADDED_HEADERS = {
@@ -128,8 +133,13 @@ def guarding(options: argparse.Namespace) -> Callable[[Starlette], AbstractAsync
 
         if app.middleware_stack is None:
             raise RuntimeError("the page's routes cannot be guarded: Starlette has built no middleware stack")
-        app.middleware_stack = Guard(app.middleware_stack, names, proxies, shared)
-        yield
+        limits = Limits(app.middleware_stack, options.max_upload << 20, Path(os.environ[FOLDER_VARIABLE]))
+        app.middleware_stack = Guard(limits, names, proxies, shared)
+        tending = asyncio.create_task(tend_connections(app))
+        try:
+            yield
+        finally:
+            tending.cancel()
 
     return lifespan
 

@@ -1,6 +1,7 @@
 """The videos that visitors have dropped: checked, annotated one after another, kept while their page is open."""
 
 import math
+import os
 import secrets
 import shutil
 import threading
@@ -32,6 +33,7 @@ from solov2.pixel_limit import decoder_options
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg,gif,h264,mjpeg,mxf"
 ORIGINAL, ANNOTATED, LINES, COCO, YOLO = "original", "annotated.mp4", "instances.jsonl", "coco.json", "yolo.zip"
 TOLD_SECONDS = 0.25
+MAX_JOBS_OF_VISIT, MAX_JOBS = 20, 100
 
 
 @dataclass(eq=False)
@@ -60,10 +62,23 @@ class VideoJob:
 
     @classmethod
     def take(cls, upload: Path, parent: Path) -> "VideoJob":
-        """Move an uploaded file into a new folder of its own below `parent`."""
+        """Give an uploaded file a second name, in a new folder of its own below `parent`.
+
+        The first one stays: Gradio gives the same path to everybody who drops the same file.
+
+        Raises:
+            SourceError: the file is not there any more.
+        """
         job = cls(upload.name, parent / secrets.token_hex(8))
         job.folder.mkdir(parents=True)
-        shutil.move(upload, job.original)
+        try:
+            try:
+                os.link(upload, job.original)
+            except OSError:  # on another disk, or on one without links
+                shutil.copyfile(upload, job.original)
+        except OSError as error:
+            job.remove()
+            raise SourceError(f"{upload.name} could not be taken ({error.strerror}): drop it again") from error
         return job
 
     @property
@@ -180,12 +195,27 @@ class Jobs:
         """Keep the files of the jobs below `folder`."""
         self._folder = folder
         self._of_visit: dict[str, list[VideoJob]] = {}
+        self._adding = threading.Lock()
 
     def add(self, visit: str, uploads: list[Path]) -> list[VideoJob]:
-        """Take uploaded files over; return the jobs that were made of them."""
-        added = [VideoJob.take(upload, self._folder) for upload in uploads]
-        self._of_visit.setdefault(visit, []).extend(added)
+        """Take uploaded files over; return the jobs that were made of them.
+
+        Raises:
+            SourceError: one of them is not there any more, or there would be too many. Those before it were taken.
+        """
+        added = []
+        for upload in uploads:
+            with self._adding:
+                self._check_quota(visit)
+                added.append(VideoJob.take(upload, self._folder))
+                self._of_visit.setdefault(visit, []).append(added[-1])
         return added
+
+    def _check_quota(self, visit: str) -> None:
+        if len(self._of_visit.get(visit, ())) >= MAX_JOBS_OF_VISIT:
+            raise SourceError(f"one visit may annotate {MAX_JOBS_OF_VISIT} videos: load the page again for more")
+        if sum(map(len, self._of_visit.values())) >= MAX_JOBS:
+            raise SourceError(f"this page keeps {MAX_JOBS} videos at a time: try again when others have left")
 
     def of(self, visit: str) -> list[VideoJob]:
         """The jobs of a visit, in the order in which they came."""

@@ -11,13 +11,13 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO
 from app.page.picture_upload import UnreadablePictureError, segment_picture
+from app.page.senders import sender_of
 from app.page.site import Site, is_logged_in, site_of
 from app.page.socket import serve_socket
 from app.sinks.jpeg_sink import MULTIPART, multipart
 from solov2 import SOLOv2Error
 
 MAX_PICTURE_BYTES = 64 << 20
-PICTURES_AT_WORK = asyncio.Semaphore(2)  # each holds a picture of up to 64 million pixels
 FRESH = {"Cache-Control": "no-store"}
 
 
@@ -57,16 +57,18 @@ async def recording(request: Request) -> Response:
 async def segment(request: Request) -> Response:
     """Answer with the instances of the picture in the request's body, as JSON."""
     site = _enter(request)
-    data = await _body(request, min(site.most_upload_bytes, MAX_PICTURE_BYTES))
     query = request.query_params
     name, device = query.get("model", site.engine.models.names[0]), query.get("device", "auto")
     if name not in site.engine.models.names:
         raise HTTPException(400, "This page does not offer that model.")
-    try:
-        async with PICTURES_AT_WORK:
+    async with site.pictures.take(sender_of(request.scope)) as has_place:  # before anything is read
+        if not has_place:
+            raise HTTPException(503, "Too many pictures are waiting. Try again in a minute.")
+        data = await _body(request, min(site.most_upload_bytes, MAX_PICTURE_BYTES))
+        try:
             found = await asyncio.to_thread(segment_picture, site.engine.models, name, device, data)
-    except (UnreadablePictureError, SOLOv2Error) as error:
-        raise HTTPException(400, str(error)) from error
+        except (UnreadablePictureError, SOLOv2Error) as error:
+            raise HTTPException(400, str(error)) from error
     return Response(json.dumps(found), media_type="application/json", headers=FRESH)
 
 

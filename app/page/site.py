@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from app.page.access import Access
 from app.page.jobs import Jobs
+from app.page.senders import Places
 from app.page.stream_runner import Engine
 
 BLOCKS_ATTRIBUTE = "solov2_site"
@@ -26,6 +27,7 @@ class Site:
         folder: where recordings and results lie; it is removed with the page.
         recording: the file of the last one.
         jobs: the videos of visitors.
+        pictures: who may have one segmented at the moment; each holds up to 64 MB and what is decoded from it.
         is_closed: whether another page has taken this one's place.
     """
 
@@ -36,6 +38,7 @@ class Site:
     recording: Path | None = None
     is_closed: bool = False
     jobs: Jobs = field(init=False)
+    pictures: Places = field(default_factory=lambda: Places(total=2, each=1, max_waiting=30))
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO, VideoJob
 from app.page.live_tab import QUICK, model_fields, problem
 from app.page.site import Site
 from app.sources.video import VIDEO_SUFFIXES
+from app.stream_errors import SourceError
 
 DOWNLOADS = [(ANNOTATED, "Video"), (COCO, "COCO"), (YOLO, "YOLO"), (LINES, "JSON lines")]
 
@@ -98,7 +99,10 @@ def take_uploads(site: Site, visit: str, uploads: list[str]) -> tuple[Any, ...]:
     """
     if not uploads:
         return gr.skip(), problem("Drop a video first."), gr.skip()
-    site.jobs.add(visit, [Path(upload) for upload in uploads])
+    try:
+        site.jobs.add(visit, [Path(upload) for upload in uploads])
+    except SourceError as error:
+        return None, problem(str(error)) + progress_table(site.jobs.of(visit)), gr.Button(interactive=True)
     return None, progress_table(site.jobs.of(visit)), gr.Button(interactive=True)
 
 
