@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -89,8 +90,19 @@ def hang_photographs() -> npt.NDArray[np.uint8]:
     shade = np.linspace(1.0, 0.75, height)[:, None, None]
     wall = np.broadcast_to(shade * (176, 184, 190), (height, width, 3)).astype(np.uint8)
     for name, top_left_xy, photograph_width in _PHOTOGRAPHS:
-        hang(wall, getattr(skimage.data, name)(), top_left_xy, photograph_width)
+        hang(wall, read_photograph(name), top_left_xy, photograph_width)
     return wall
+
+
+def read_photograph(name: str) -> npt.NDArray[np.uint8]:
+    """Return a photograph of scikit-image's: (H, W, 3) uint8 RGB.
+
+    Its file is read here, because scikit-image would import its readers and SciPy for it, which takes half a second.
+    """
+    bgr = cv2.imread(str(Path(skimage.data.__path__[0], f"{name}.png")))
+    if bgr is None:
+        return np.asarray(getattr(skimage.data, name)(), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def hang(

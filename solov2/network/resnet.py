@@ -142,6 +142,8 @@ class Backbone(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
+        if self.conv1.weight.is_meta:  # only the shapes are wanted, and `normal_` would import torch._dynamo there
+            return
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
