@@ -14,7 +14,7 @@ from app.annotation.formats import NEED_TRACK_IDS, check_formats
 from app.annotation.settings import Settings
 from app.options import add_model_options, check_model_options, count, moment, names, score
 from app.stream_errors import AppError
-from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.pixel_limit import add_pixel_option
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = CommandParser(prog="python -m app.annotate", description=DESCRIPTION)
+    parser = CommandParser(prog=program("app.annotate"), description=DESCRIPTION)
     add = parser.add_argument
     add(
         "inputs",

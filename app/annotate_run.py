@@ -25,9 +25,10 @@ from app.options import check_classes
 from app.processors.tracking import Tracking
 from app.sinks.progress import ProgressSink
 from app.sources import open_source
-from app.sources.selection import FileSource, SelectedSource
+from app.sources.file_source import FileSource, SelectedSource
 from app.stream.channel import Channel
-from app.stream.frames import ControlPanel, Controls, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Result
 from app.stream.lane import Lane
 from app.stream.parts import Sink
 from app.stream.pipeline import Stream

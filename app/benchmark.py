@@ -8,7 +8,7 @@ from pathlib import Path
 from app.options import add_model_options, check_model_options, count
 from app.sinks.writable import check_writable
 from app.sources import find_source
-from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.pixel_limit import add_pixel_option
 
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = CommandParser(prog="python -m app.benchmark", description="Where a frame's milliseconds go, step by step.")
+    parser = CommandParser(prog=program("app.benchmark"), description="Where a frame's milliseconds go, step by step.")
     add = parser.add_argument
     add("--source", default="demo", help="whose frames to use (%(default)s)")
     add_model_options(parser)

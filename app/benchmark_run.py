@@ -15,7 +15,8 @@ import torch
 from app.drawing.renderer import Renderer
 from app.sinks.writable import writing
 from app.sources import find_source
-from app.stream.frames import Controls, Frame, Result
+from app.stream.controls import Controls
+from app.stream.frames import Frame, Result
 from app.stream.stats import StreamStats
 from app.stream_errors import SourceError
 from solov2 import SOLOv2, load_model

@@ -9,7 +9,7 @@ from pathlib import Path
 from app.annotation.formats import FORMATS, check_formats
 from app.options import names
 from app.sources import open_source
-from solov2.cli import CommandParser, add_debug_flag, run_command
+from solov2.cli import CommandParser, add_debug_flag, program, run_command
 from solov2.pixel_limit import add_pixel_option
 
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = CommandParser(prog="python -m app.formats", description=__doc__)
+    parser = CommandParser(prog=program("app.formats"), description=__doc__)
     add = parser.add_argument
     add("instances", type=Path, metavar="INSTANCES.jsonl", help="what was found in each frame")
     add("--format", type=names, required=True, metavar="NAME,NAME", help=f"of {', '.join(FORMATS)}")

@@ -13,9 +13,9 @@ from pathlib import Path
 from app.options import add_model_options, check_model_options, count, names, score
 from app.sinks.writable import check_video_path, check_writable
 from app.sources import find_source
-from app.stream.frames import Controls
+from app.stream.controls import Controls
 from app.stream_errors import SinkError
-from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.pixel_limit import add_pixel_option
 
 DESCRIPTION = "Segment a camera, a stream, a video or pictures, in a window, into a file, or both."
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = CommandParser(prog="python -m app.webcam", description=DESCRIPTION)
+    parser = CommandParser(prog=program("app.webcam"), description=DESCRIPTION)
     add = parser.add_argument
     add("--source", default="0", help="camera number (0), video, picture, folder of pictures, address, or 'demo'")
     add_model_options(parser)

@@ -16,7 +16,8 @@ from app.sinks.window import WindowSink, has_display
 from app.sources import find_source
 from app.sources.camera import list_cameras
 from app.sources.paced import PacedSource
-from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Picture, Result
 from app.stream.lane import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Lane
 from app.stream.parts import Sink, Source
 from app.stream.pipeline import Stream

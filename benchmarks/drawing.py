@@ -40,7 +40,8 @@ import cv2
 import numpy as np
 
 from app.drawing.renderer import Renderer
-from app.stream.frames import Controls, Frame, Result
+from app.stream.controls import Controls
+from app.stream.frames import Frame, Result
 from app.stream.stats import StreamStats
 
 

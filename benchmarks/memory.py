@@ -17,7 +17,8 @@ from app.drawing.renderer import Renderer
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import Controls, Picture, Result
+from app.stream.controls import Controls
+from app.stream.frames import Picture, Result
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from app.stream.stats import StreamStats

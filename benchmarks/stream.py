@@ -25,7 +25,8 @@ from app.drawing.renderer import Renderer
 from app.sinks.mp4 import Mp4Writer
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import Controls, Frame, Picture, Result
+from app.stream.controls import Controls
+from app.stream.frames import Frame, Picture, Result
 from app.stream.lane import Lane
 from app.stream.ordered_map import ordered_map
 from app.stream.pipeline import Stream

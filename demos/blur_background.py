@@ -13,7 +13,8 @@ import numpy as np
 from app.sinks.interrupt import Interrupt
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Picture, Result
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import load_model

@@ -12,7 +12,8 @@ from itertools import islice
 from app.drawing.renderer import Renderer
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import Controls, Picture, Result
+from app.stream.controls import Controls
+from app.stream.frames import Picture, Result
 from solov2 import load_model
 
 spec = sys.argv[1] if len(sys.argv) > 1 else "demo"

@@ -10,7 +10,8 @@ import cv2
 
 from app.drawing.renderer import Renderer
 from app.sources import open_source
-from app.stream.frames import ControlPanel, Controls, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Result
 from app.stream.lane import Lane
 from app.stream.parts import Sink
 from app.stream.pipeline import Stream

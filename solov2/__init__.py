@@ -38,6 +38,8 @@ __all__ = [
     "load_model",
 ]
 
+__version__ = "0.1.0"
+
 _MODULE_OF = {
     "DecodeConfig": "solov2.decoding.decode_config",
     "Instances": "solov2.instances",

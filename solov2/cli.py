@@ -9,12 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from solov2.errors import SOLOv2Error
+from solov2.errors import MissingExtraError, SOLOv2Error
 from solov2.pixel_limit import apply_pixel_option
 
+SCRIPT = "solov2-live"  # the command that pip installs
+OWN_PACKAGES = ("app", "solov2")
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_NO_READER = 141
+
+
+def program(module: str) -> str:
+    """Return how the command in `module` was started: "solov2-live webcam", or "python -m app.webcam"."""
+    is_script = os.path.basename(sys.argv[0]) in (SCRIPT, f"{SCRIPT}.exe")
+    return f"{SCRIPT} {module.rpartition('.')[2]}" if is_script else f"python -m {module}"
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -48,6 +56,7 @@ def run_command(
     parser: argparse.ArgumentParser,
     command: Callable[[argparse.Namespace], int],
     argv: Sequence[str] | None = None,
+    extra: str = "app",
 ) -> int:
     """Parse `argv`, run `command`, and turn a `SOLOv2Error` into one line on standard error.
 
@@ -55,6 +64,7 @@ def run_command(
         parser: holds every option, `--debug` among them (see `add_debug_flag`), which keeps the traceback of an error.
         command: takes the parsed options, returns the exit code.
         argv: the arguments; None means `sys.argv[1:]`.
+        extra: of this package, which installs the libraries that the command needs.
 
     Returns:
         The exit code: the command's own, 2 after a user's error, 130 after Ctrl-C, 141 if whoever read standard output
@@ -63,7 +73,7 @@ def run_command(
     options = parser.parse_args(argv)
     apply_pixel_option(options)
     try:
-        code = command(options)
+        code = _with_its_libraries(command, options, extra)
         print(end="", flush=True)
         return code
     except KeyboardInterrupt:
@@ -77,3 +87,14 @@ def run_command(
             raise
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
+
+
+def _with_its_libraries(command: Callable[[argparse.Namespace], int], options: argparse.Namespace, extra: str) -> int:
+    """Run `command`; raise MissingExtraError where a library of `extra` is not installed."""
+    try:
+        return command(options)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library in OWN_PACKAGES:
+            raise
+        raise MissingExtraError(library, extra) from error

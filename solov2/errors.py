@@ -5,6 +5,7 @@
     ├── CheckpointError       a weights file that cannot be read, or does not fit the variant
     ├── DownloadError         official weights that could not be fetched or failed their hash
     ├── DatasetError          annotations or pictures that cannot be used
+    ├── MissingExtraError     a library that belongs to an extra of this package is not installed
     └── AppError              of the stream, see `app.stream_errors`
 
 Each message is one sentence or two on one line: what must hold, what was got, what to do. A front door prints it and
@@ -42,6 +43,14 @@ class DownloadError(SOLOv2Error):
 
 class DatasetError(SOLOv2Error):
     """Annotations or pictures that cannot be used."""
+
+
+class MissingExtraError(SOLOv2Error, ImportError):
+    """A library that only some parts need is not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        """Say which one, and the extra of this package that installs it."""
+        super().__init__(f"this needs {library}, which is not installed. Try: pip install 'solov2-live[{extra}]'")
 
 
 def few_of(names: Sequence[str], most: int = 5) -> str:

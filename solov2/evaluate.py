@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.errors import SOLOv2Error
 from solov2.files import check_writable
 from solov2.pixel_limit import add_pixel_option
@@ -17,13 +17,13 @@ from solov2.variants import VARIANTS, find_weights_file
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    return run_command(parse_arguments(), evaluate, argv)
+    return run_command(build_parser(), evaluate, argv, extra="train")
 
 
-def parse_arguments() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the command line's options."""
     parser = CommandParser(
-        prog="python -m solov2.evaluate",
+        prog=program("solov2.evaluate"),
         description="Measure the COCO figures of a model's masks and of the boxes around them.",
     )
     what = parser.add_mutually_exclusive_group(required=True)

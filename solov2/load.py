@@ -9,7 +9,8 @@ import torch
 from solov2.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from solov2.checkpoints.identify import class_count, fit_state_dict, variant_of
 from solov2.checkpoints.published import weights_path
-from solov2.errors import CheckpointError
+from solov2.errors import CheckpointError, MissingExtraError
+from solov2.network.deformable import DeformableConv2d
 from solov2.network.model import SOLOv2
 from solov2.runtime.device import find_device, find_dtype, prepare, stays_in_range, widest_fast_dtype
 from solov2.variants import VARIANTS, Variant, find_variant, find_weights_file
@@ -35,6 +36,7 @@ def load_model(
 
     Raises:
         UnknownNameError: there is no such variant, device or dtype.
+        MissingExtraError: the variant has deformable convolutions, and torchvision is not installed.
         CheckpointError: the file cannot be read, is damaged, belongs to another variant, or overflows in float16.
         DownloadError: the published weights could not be fetched.
     """
@@ -68,8 +70,22 @@ def _read(name: str | Path, checkpoint: str | Path | None) -> tuple[Variant, Che
 
 def _filled(variant: Variant, weights: Checkpoint) -> SOLOv2:
     model = SOLOv2(variant, _class_names(weights, variant))
+    check_libraries(model)
     model.load_state_dict(fit_state_dict(weights.state_dict, model))
     return model
+
+
+def check_libraries(model: SOLOv2) -> None:
+    """Import what the layers of `model` need beside torch.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    if any(isinstance(layer, DeformableConv2d) for layer in model.modules()):
+        try:
+            import torchvision  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("torchvision", "deformable") from error
 
 
 def _class_names(weights: Checkpoint, variant: Variant) -> tuple[str, ...]:

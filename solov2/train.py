@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.errors import SOLOv2Error
 from solov2.pixel_limit import add_pixel_option
 from solov2.runtime.names import check_device_name, check_dtype_name
@@ -22,13 +22,13 @@ from solov2.variants import VARIANTS, find_variant
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    return run_command(parse_arguments(), train, argv)
+    return run_command(build_parser(), train, argv, extra="train")
 
 
-def parse_arguments() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the command line's options."""
     parser = CommandParser(
-        prog="python -m solov2.train",
+        prog=program("solov2.train"),
         description="Train on a folder of your own labelled pictures (--data), or on COCO-format data.",
         epilog="The published schedules, and the mask AP on COCO val2017 that they should reach:\n" + published_ap(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from solov2.cli import CommandParser, add_debug_flag, importing, run_command
+from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.variants import VARIANTS, find_variant
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(prog="python -m solov2.zoo", description="The weights that this project knows.")
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's options."""
+    parser = CommandParser(prog=program("solov2.zoo"), description="The weights that this project knows.")
     commands = parser.add_subparsers(dest="command", required=True)
     add_debug_flag(commands.add_parser("list", help="the variants, and which weights are here"))
     download = commands.add_parser("download", help="fetch the published weights of a variant, print their path")
@@ -64,7 +65,7 @@ def _convert(options: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m solov2.zoo` and return its exit code."""
     commands = {"list": _list, "download": _print_path, "info": _info, "convert": _convert}
-    return run_command(_parser(), lambda options: commands[options.command](options), argv)
+    return run_command(build_parser(), lambda options: commands[options.command](options), argv)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import pytest
 
 from app.sinks import jpeg_sink
 from app.sinks.jpeg_sink import Jpeg, JpegSink, LatestJpeg, multipart
-from app.stream.frames import ControlPanel, Result
+from app.stream.controls import ControlPanel
+from app.stream.frames import Result
 from tests.fake_instances import result_of
 from tests.fake_media import grey
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.stream.frames import ControlPanel, Controls, Frame, Picture, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Frame, Picture, Result
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from app.stream_errors import SourceError

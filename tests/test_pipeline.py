@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from app.stream.frames import ControlPanel, Controls, Draw, Frame, Picture, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Draw, Frame, Picture, Result
 from app.stream.lane import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Lane
 from app.stream.lazy import Lazy
 from app.stream.parts import Policy, Processor, Quit, Sink

@@ -15,7 +15,7 @@ from torch import Tensor
 from solov2.checkpoints.checkpoint import read_checkpoint, save_checkpoint
 from solov2.errors import SOLOv2Error
 from solov2.network.model import SOLOv2
-from solov2.train import parse_arguments
+from solov2.train import build_parser
 from solov2.training.distributed import Processes
 from solov2.training.setup import choose_config, open_data
 from solov2.variants import VARIANTS
@@ -94,7 +94,7 @@ def test_two_processes_take_the_steps_of_one_with_the_same_batch(arguments: list
 
 
 def test_a_batch_that_cannot_be_divided_is_refused() -> None:
-    options = parse_arguments().parse_args(["--batch-size", "5"])
+    options = build_parser().parse_args(["--batch-size", "5"])
     with pytest.raises(SOLOv2Error, match="--batch-size must be a multiple of 2 processes, got 5"):
         choose_config(options, 100, Processes(0, 2))
 
@@ -103,4 +103,4 @@ def test_fewer_pictures_than_processes_are_refused(tmp_path: Path) -> None:
     write_coco(tmp_path / "pictures", tmp_path / "labels.json", count=1)
     given = ["--images", str(tmp_path / "pictures"), "--annotations", str(tmp_path / "labels.json")]
     with pytest.raises(SOLOv2Error, match="2 processes need as many pictures at least, got 1"):
-        open_data(parse_arguments().parse_args(given), Processes(0, 2))
+        open_data(build_parser().parse_args(given), Processes(0, 2))

@@ -9,7 +9,7 @@ from app.drawing.lettering import Lettering
 from app.drawing.palette import instance_colour
 from app.drawing.readout import readout_rectangle
 from app.drawing.renderer import Renderer, paint_masks
-from app.stream.frames import Controls
+from app.stream.controls import Controls
 from app.stream.stats import StatsSnapshot, StreamStats
 from tests.fake_instances import rectangles, result_of
 

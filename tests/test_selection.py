@@ -6,8 +6,9 @@ import pytest
 
 from app.sources import open_source
 from app.sources.demo import DemoSource
+from app.sources.file_source import SelectedSource
 from app.sources.pictures import PictureSource
-from app.sources.selection import SelectedSource, Selection
+from app.sources.selection import Selection
 from app.sources.video import VideoSource
 from tests.fake_media import grey, write_picture, write_video
 

@@ -15,7 +15,8 @@ from app.processors.affinity import buffered_ious, mask_ious
 from app.processors.observation import Observation, observations
 from app.processors.tracker import KEEP_SECONDS, Tracker
 from app.processors.tracking import Tracking
-from app.stream.frames import ControlPanel, Controls, Frame, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Frame, Result
 from solov2 import Instances
 from solov2.decoding.geometry import Geometry
 from solov2.masks.mask_crop import MaskCrop

@@ -1,7 +1,7 @@
 import pytest
 
 from solov2.errors import UnknownNameError
-from solov2.train import parse_arguments
+from solov2.train import build_parser
 from solov2.training.train_config import PRESETS, find_preset, fine_tuning, preset_of
 from solov2.variants import VARIANTS
 
@@ -24,7 +24,7 @@ def test_the_published_schedules_are_the_papers(preset: str, epochs: int, drops:
 
 
 def test_the_help_says_what_each_schedule_should_reach() -> None:
-    words = parse_arguments().format_help().split()
+    words = build_parser().format_help().split()
     for name, row in VARIANTS.items():
         if row.mask_ap is not None:
             place = len(words) - 1 - words[::-1].index(name)

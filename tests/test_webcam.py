@@ -15,7 +15,8 @@ import pytest
 from app import webcam, webcam_run
 from app.sinks.mp4 import Mp4Writer
 from app.sources.camera import Camera
-from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Picture, Result
 from app.stream.parts import Policy, Sink
 from tests.fake_media import grey, write_video
 from tests.fake_model import FakeTorchPredictor, use_fake_model

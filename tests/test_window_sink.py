@@ -10,7 +10,7 @@ import pytest
 
 from app.sinks import window
 from app.sinks.window import WindowSink, has_display
-from app.stream.frames import ControlPanel
+from app.stream.controls import ControlPanel
 from app.stream_errors import NoDisplayError
 from tests.fake_instances import result_of
 
@@ -25,7 +25,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 import numpy as np
-from app.stream.frames import ControlPanel
+from app.stream.controls import ControlPanel
 from app.stream.parts import Quit
 from app.sinks.window import WindowSink
 from tests.fake_instances import result_of

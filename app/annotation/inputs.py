@@ -19,7 +19,7 @@ from app.stream_errors import SourceError
 from solov2.files import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from app.sources.selection import FileSource
+    from app.sources.file_source import FileSource
 
 DEMO = "demo"
 _NUMBERED = re.compile(r"%0?(\d*)d")

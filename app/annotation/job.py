@@ -26,9 +26,10 @@ from app.sinks.interrupt import Interrupt
 from app.sinks.progress import ProgressSink
 from app.sinks.video_sink import VideoSink
 from app.sinks.writable import writing
-from app.sources.selection import FileSource, SelectedSource
+from app.sources.file_source import FileSource, SelectedSource
 from app.sources.video import VideoSource
-from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Picture, Result
 from app.stream.lane import Lane
 from app.stream.parts import Sink
 from app.stream.pipeline import Stream

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.sources.selection import Selection
-from app.stream.frames import Controls
+from app.stream.controls import Controls
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from app.drawing.lettering import Lettering, Picture
 from app.drawing.palette import RGB, instance_colours
 from app.drawing.readout import draw_readout, readout_rectangle
 from app.drawing.tags import Tag, draw_tags, mask_tops
-from app.stream.frames import Controls, Result
+from app.stream.controls import Controls
+from app.stream.frames import Result
 from app.stream.stats import StatsSnapshot
 from solov2.masks.mask_form import MAX_IDS
 

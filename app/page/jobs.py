@@ -23,7 +23,7 @@ from app.page.model_cache import Models
 from app.sinks.audio import Audio
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.sources.selection import FileSource
+from app.sources.file_source import FileSource
 from app.sources.video import video_stream
 from app.stream.parts import Sink
 from app.stream_errors import SinkError, SourceError

@@ -10,7 +10,7 @@ from app.options import count
 from app.page.origin import THIS_MACHINE, is_loopback, split_host
 from app.stream_errors import AppError
 from solov2 import VARIANTS
-from solov2.cli import CommandParser, add_debug_flag
+from solov2.cli import CommandParser, add_debug_flag, program
 from solov2.pixel_limit import add_pixel_option
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LOGIN_VARIABLE = "SOLOV2_LOGIN"
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = CommandParser(prog="python -m app.ui", description="Segment streams, videos and pictures in a browser.")
+    parser = CommandParser(prog=program("app.ui"), description="Segment streams, videos and pictures in a browser.")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in (%(default)s)")
     add("--public-host", action="append", type=host_name, metavar="NAME", help="a name under which the page is reached")

@@ -16,7 +16,8 @@ from app.processors.tracking import Tracking
 from app.sinks.jpeg_sink import JpegSink, LatestJpeg
 from app.sinks.live_recording import RecordingSink
 from app.sources.paced import PacedSource
-from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Picture, Result
 from app.stream.lane import FRAMES_WAITING_WATCHED, Lane
 from app.stream.parts import Source
 from app.stream.pipeline import Stream

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from app.processors.observation import observations
 from app.processors.tracker import Tracker
-from app.stream.frames import ControlPanel, Result
+from app.stream.controls import ControlPanel
+from app.stream.frames import Result
 
 
 class Tracking:

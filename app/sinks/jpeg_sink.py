@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import cv2
 
-from app.stream.frames import ControlPanel, Controls, Picture, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Picture, Result
 from app.stream.parts import Policy, Sink
 
 JPEG_QUALITY = 82

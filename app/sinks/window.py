@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import cv2
 
-from app.stream.frames import ControlPanel, Picture, Result
+from app.stream.controls import ControlPanel
+from app.stream.frames import Picture, Result
 from app.stream.parts import Policy, Quit, Sink
 from app.stream_errors import NoDisplayError
 

@@ -3,10 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
-
-from app.stream.frames import Frame
-from app.stream.parts import Source
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -48,33 +45,3 @@ class Selection:
 
 
 EVERYTHING = Selection()
-
-
-class FileSource(Source, Protocol):
-    """A source that is not live, of which a selection can be read."""
-
-    def frames(self, selection: Selection = EVERYTHING) -> Iterator[Frame]:
-        """Yield the selected frames in order; raise SourceError where they cannot be read."""
-        ...
-
-
-class SelectedSource:
-    """A selection of the frames of another source."""
-
-    def __init__(self, source: FileSource, selection: Selection) -> None:
-        """Take over `source`."""
-        self.source_id = source.source_id
-        self.is_live = source.is_live
-        self.frame_rate = source.frame_rate
-        self.frame_count = source.frame_count
-        self.frame_hw = source.frame_hw
-        self.time_base = source.time_base
-        self._source, self._selection = source, selection
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Yield the selected frames; raise what the source raises."""
-        return self._source.frames(self._selection)
-
-    def close(self) -> None:
-        """Close the source."""
-        self._source.close()

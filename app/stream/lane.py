@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from app.stream.channel import Cancelled, Channel
-from app.stream.frames import ControlPanel, Controls, Draw, Frame, Picture, Result
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Draw, Frame, Picture, Result
 from app.stream.parts import Processor, Quit, Sink, Source
 from app.stream.sink_queue import SinkQueue, make_queue
 from app.stream.stats import StreamStats

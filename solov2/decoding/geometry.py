@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from solov2.pixels import resize_bilinear
 from solov2.variants import MASK_STRIDE, PIXEL_MEAN, PIXEL_STD, SIZE_DIVISOR
 
 Image = npt.NDArray[np.uint8]
@@ -123,13 +123,13 @@ def check_image(image: Image) -> Image:
 def preprocess(image: Image, geometry: Geometry, device: torch.device) -> Tensor:
     """Return the network's input for one picture: (3, H, W) float32 on `device`, normalised and padded with zeros.
 
-    On the CPU OpenCV resizes, as in the reference; on another device the bytes travel once and are resized there, which
-    differs from OpenCV's fixed-point arithmetic by at most one level in 255.
+    On the CPU the resizing is OpenCV's, as in the reference; on another device the bytes travel once and are resized
+    there, which differs from OpenCV's fixed-point arithmetic by at most one level in 255.
     """
     height, width = geometry.resized_hw
     if device.type == "cpu":
         if geometry.resized_hw != geometry.image_hw:
-            image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+            image = resize_bilinear(image, geometry.resized_hw)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
     else:
         upload = torch.from_numpy(np.ascontiguousarray(image))

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from solov2.masks.mask_crop import EMPTY, MaskCrop, trimmed
 from solov2.masks.rle import IntArray, Rle, Size, run_lengths
+from solov2.pixels import transpose
 
 
 def encode_crops(crops: Sequence[MaskCrop], image_hw: Size) -> list[Rle]:
@@ -30,7 +30,7 @@ def runs_of(crop: MaskCrop, image_hw: Size) -> IntArray:
     box_height, box_width = crop.mask.shape
     line = np.zeros(1 + box_width * (box_height + 1), np.uint8)  # the box's columns, a zero before and behind each
     if crop.mask.size:
-        columns = cv2.transpose(crop.mask.view(np.uint8))
+        columns = transpose(crop.mask.view(np.uint8))
         line[1:].reshape(box_width, box_height + 1)[:, :-1] = columns
     changes = np.flatnonzero(line[1:] != line[:-1])
     numbers, rows = np.divmod(changes, box_height + 1)

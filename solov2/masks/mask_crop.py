@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from solov2.pixels import bounding_rect
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -51,5 +52,5 @@ def trimmed(mask: BoolArray, top: int = 0, left: int = 0) -> MaskCrop:
     if not mask.size:
         return EMPTY
     mask = np.ascontiguousarray(mask)
-    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    x, y, width, height = bounding_rect(mask)
     return MaskCrop(top + y, left + x, mask[y : y + height, x : x + width]) if width else EMPTY

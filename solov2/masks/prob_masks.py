@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,8 +13,7 @@ from solov2.masks.mask_crop import EMPTY, MaskCrop, trimmed
 from solov2.masks.mask_form import ByteArray, FloatArray, MaskForm
 from solov2.masks.painting import paint
 from solov2.masks.rle import IntArray
-
-NO_SUMMAND = np.zeros((0, 0), np.float32)  # of a matrix product
+from solov2.pixels import bounding_rect, multiply
 
 
 class ProbMasks(MaskForm):
@@ -97,7 +95,7 @@ class ProbMasks(MaskForm):
 
     def _crop(self, probs: FloatArray, step: int) -> MaskCrop:
         """Enlarge only the part of `probs` (h, w) that can lie above the threshold, and cut it to its bounding box."""
-        left, top, width, height = cv2.boundingRect((probs > self.threshold).view(np.uint8))
+        left, top, width, height = bounding_rect(probs > self.threshold)
         rows, columns = self.geometry.rows, self.geometry.columns
         ys, row_taps = rows.reach(top, top + height, step)
         xs, column_taps = columns.reach(left, left + width, step)
@@ -105,7 +103,7 @@ class ProbMasks(MaskForm):
         if not width or not part.size:
             return EMPTY
         # Not by BLAS: its threads would spin after every product of this size, and take a core from the network.
-        tall = cv2.gemm(rows.matrix[ys, row_taps], part, 1, NO_SUMMAND, 0)  # (lines, taps)
-        values = cv2.gemm(tall, columns.matrix[xs, column_taps], 1, NO_SUMMAND, 0, flags=cv2.GEMM_2_T)
+        tall = multiply(rows.matrix[ys, row_taps], part)  # (lines, taps)
+        values = multiply(tall, columns.matrix[xs, column_taps], transpose_right=True)
         crop = trimmed(np.greater(values, self.threshold), ys.start // step, xs.start // step)
         return MaskCrop(crop.top, crop.left, np.ascontiguousarray(crop.mask))

@@ -1,0 +1,56 @@
+"""`Controls`, what may change while a stream runs, and the panel that keeps them."""
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What may change while a stream runs; replaced whole, read at a frame's start.
+
+    Attributes:
+        score_threshold: instances below it are left out, in [0, 1].
+        classes: class names to keep; None keeps all.
+        show_masks, show_boxes, show_labels, show_readout: what is drawn.
+        opacity: of the masks, in [0, 1].
+        track: instances get ids that last, and colours that follow them.
+        paused: capture stands still (a file waits, a live source is read and thrown away).
+    """
+
+    score_threshold: float = 0.3
+    classes: frozenset[str] | None = None
+    show_masks: bool = True
+    show_boxes: bool = False
+    show_labels: bool = True
+    show_readout: bool = True
+    opacity: float = 0.5
+    track: bool = False
+    paused: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("score_threshold", "opacity"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}")
+
+
+class ControlPanel:
+    """The one place where the current `Controls` are kept. Window keys and page sliders write it, the parts read it."""
+
+    def __init__(self, controls: Controls | None = None) -> None:
+        """Start from `controls`, or from the defaults."""
+        self._current = controls or Controls()
+        self._lock = threading.Lock()
+
+    @property
+    def current(self) -> Controls:
+        """The controls as they stand now."""
+        return self._current
+
+    def update(self, **changes: Any) -> Controls:
+        """Replace the named fields and return the new controls."""
+        with self._lock:
+            self._current = replace(self._current, **changes)
+            return self._current
