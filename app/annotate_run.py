@@ -77,8 +77,8 @@ def annotate(
         SelectedSource(opened, settings.selection()),
         [*sinks, loop],
         [as_recorded, Tracking(panel), loop.wait],
-        lambda result: renderer.draw(result, Controls()),
-        panel,
+        draw=lambda result: renderer.draw(result, Controls()),
+        panel=panel,
     )
     with closing(Stream([lane], TorchPredictor(model, "throughput", settings.batch)).results()) as results:
         yield from loop.control(results)

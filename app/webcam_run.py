@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 from app.drawing.renderer import Renderer
+from app.interrupt import Interrupt, interrupt_immediately
 from app.options import check_classes
 from app.processors.tracking import Tracking
-from app.sinks.interrupt import Interrupt, interrupt_immediately
 from app.sinks.progress import ProgressSink
 from app.sinks.video_sink import VideoSink
 from app.sinks.window import WindowSink, has_display
@@ -52,9 +52,9 @@ def segment_live(options: argparse.Namespace) -> int:
             PacedSource(source) if is_watched else source,
             sinks,
             [Tracking(panel)],
-            draw,
-            panel,
-            stats,
+            draw=draw,
+            panel=panel,
+            stats=stats,
             max_frames=options.max_frames,
             frames_waiting=FRAMES_WAITING_WATCHED if is_watched else FRAMES_WAITING,
         )

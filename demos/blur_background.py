@@ -10,7 +10,7 @@ import sys
 import cv2
 import numpy as np
 
-from app.sinks.interrupt import Interrupt
+from app.interrupt import Interrupt
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
 from app.stream.controls import ControlPanel, Controls

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
+import numpy.typing as npt
 import pytest
 import skimage.data
+import torch
+from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from app.sources import open_source
 
@@ -20,7 +24,7 @@ DEMOS = sorted((ROOT / "demos").glob("*.py"))
 def run_demo(name: str, *arguments: object) -> str:
     command = [sys.executable, str(ROOT / "demos" / name), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -71,3 +75,57 @@ def test_an_own_sink_sees_the_cat(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{second}.png"), next(clip).image[..., ::-1])
     assert run_demo("own_sink.py", tmp_path, tmp_path).endswith("s: a cat\n")
     assert len(list(tmp_path.glob("cat_*.jpg"))) == 1
+
+
+def test_an_own_source_is_a_whole_video(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    assert run_demo("own_source.py", out, 3) == f"saved {out}\n"
+    with av.open(str(out)) as video:
+        assert [picture.time for picture in video.decode(video=0)] == pytest.approx([0, 1 / 30, 2 / 30])
+
+
+def test_an_own_processor_keeps_the_largest(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    lines = run_demo("own_processor.py", "demo", out, 3).splitlines()
+    assert [line.split(" s:")[0].strip() for line in lines[:3]] == ["0.00", "0.03", "0.07"]
+    assert lines[3:] == [f"saved {out}"]
+
+
+def test_an_own_model_finds_a_bright_square(tmp_path: Path) -> None:
+    picture = np.full((90, 120, 3), 40, np.uint8)
+    picture[20:60, 30:90] = 255
+    cv2.imwrite(str(tmp_path / "in.png"), picture)
+    out = tmp_path / "out.mp4"
+    run_demo("own_model.py", tmp_path / "in.png", out)
+    coloured = difference(first_picture(out), picture)
+    assert coloured[25:55, 40:80].min() > 15, "the mask is painted"
+    assert coloured[70:, :].max() < 30
+
+
+def test_mask_r_cnn_runs_in_the_same_stream(tmp_path: Path) -> None:
+    """Of made-up weights that see a person everywhere."""
+    network = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    with torch.no_grad():
+        network.roi_heads.box_predictor.cls_score.bias[1] = 9.0
+        network.roi_heads.mask_predictor.mask_fcn_logits.bias[1] = 9.0
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    picture = np.full((96, 128, 3), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "in.png"), picture)
+    out = tmp_path / "out.mp4"
+    run_demo("mask_rcnn.py", tmp_path / "in.png", out, 1, tmp_path / "weights.pth")
+    assert (difference(first_picture(out), picture) > 15).mean() > 0.3, "masks are painted"
+
+
+def test_mask_r_cnn_takes_less_than_forty_lines() -> None:
+    code = (ROOT / "demos/mask_rcnn.py").read_text().split('"""', 2)[2]
+    assert len([line for line in code.splitlines() if line.strip()]) < 40
+
+
+def first_picture(path: Path) -> npt.NDArray[np.uint8]:
+    with av.open(str(path)) as video:
+        return next(video.decode(video=0)).to_ndarray(format="bgr24")
+
+
+def difference(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """(H, W): the largest difference of a pixel's three values."""
+    return np.abs(one.astype(int) - other).max(axis=2)

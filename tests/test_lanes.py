@@ -70,7 +70,6 @@ def test_a_silent_source_holds_up_nobody() -> None:
     assert go_on.is_set(), "the last frame came while the other source was silent"
     assert len(fast.written) > 50
     assert silent.written == [0, 1]
-    assert lanes[1].stats.snapshot().age_p50_ms < 500
 
 
 def test_a_slow_file_does_not_keep_a_live_source_waiting() -> None:

@@ -1,5 +1,6 @@
 """The data flow: what reaches whom, in which order, and how a run ends."""
 
+import statistics
 import threading
 import time
 import tracemalloc
@@ -45,7 +46,7 @@ def stream(
     frames_waiting: int = FRAMES_WAITING,
 ) -> StreamStats:
     limits: dict[str, Any] = {"max_frames": max_frames, "frames_waiting": frames_waiting}
-    lane = Lane(source, sinks, processors, draw, panel or ControlPanel(), **limits)
+    lane = Lane(source, sinks, processors, draw=draw, panel=panel or ControlPanel(), **limits)
     try:
         Stream([lane], predictor or FakePredictor()).run()
     finally:
@@ -84,16 +85,20 @@ def test_no_more_of_a_file_is_read_ahead_than_the_hand_offs_hold(frames_waiting:
 
 
 def test_a_live_source_gives_its_newest_frame_and_its_losses_are_counted() -> None:
-    sink = FakeSink()
+    sink, lags = FakeSink(), []
+    source = FakeSource(100, is_live=True, before_frame=lambda _: time.sleep(0.002))
 
-    slow = FakePredictor(lambda indices: time.sleep(0.02))
-    stats = stream(FakeSource(100, is_live=True, before_frame=lambda _: time.sleep(0.002)), sink, predictor=slow)
-    snapshot = stats.snapshot()
+    def slowly(indices: list[int]) -> None:
+        lags.append(source.given - 1 - indices[0])
+        time.sleep(0.02)
+
+    snapshot = stream(source, sink, predictor=FakePredictor(slowly)).snapshot()
     assert sink.written == sorted(set(sink.written))
     assert sink.written[-1] == 99
     assert snapshot.captured == 100
-    assert snapshot.dropped["capture"] == 100 - len(sink.written)
-    assert snapshot.age_p95_ms < 100
+    assert sum(snapshot.dropped.values()) == 100 - len(sink.written)
+    assert snapshot.dropped["capture"] > 50
+    assert statistics.median(lags) <= 1, "the newest frame, or the one that came meanwhile"
 
 
 def test_a_slow_viewer_misses_results_of_a_live_source_and_stays_up_to_date() -> None:
@@ -101,7 +106,6 @@ def test_a_slow_viewer_misses_results_of_a_live_source_and_stays_up_to_date() ->
     stats = stream(FakeSource(100, is_live=True, before_frame=lambda _: time.sleep(0.003)), sink)
     assert sink.written[-1] == 99
     assert stats.snapshot().dropped["display"] > 10
-    assert stats.snapshot().age_p95_ms < 500
 
 
 def test_what_does_not_fit_into_the_queue_of_a_slow_file_of_a_live_source_is_counted() -> None:
@@ -110,6 +114,12 @@ def test_what_does_not_fit_into_the_queue_of_a_slow_file_of_a_live_source_is_cou
     dropped = stats.snapshot().dropped
     assert dropped["sink"] > 10
     assert len(sink.written) + sum(dropped.values()) == 100
+
+
+def test_a_result_is_counted_once_whichever_sink_comes_first() -> None:
+    recorder = FakeSink(on_write=lambda result: time.sleep(0.004))
+    viewers = [FakeSink("latest"), FakeSink("latest", in_callers_thread=True)]
+    assert stream(FakeSource(60), *viewers, recorder).snapshot().displayed == 60
 
 
 def test_a_slow_file_holds_up_no_viewer_of_a_live_source() -> None:

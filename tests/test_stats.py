@@ -158,3 +158,17 @@ def test_many_threads_lose_no_count() -> None:
         thread.join()
     assert stats.snapshot().captured == 2000
     assert stats.snapshot().dropped == {"capture": 2000}
+
+
+def test_a_step_within_a_step_counts_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    stats = StreamStats()
+    with stats.timing("write"):
+        now[0] += 0.002
+        with stats.timing("draw"):
+            now[0] += 0.005
+        now[0] += 0.001
+    with stats.timing("write"):
+        now[0] += 0.003
+    assert stats.snapshot().steps_ms == pytest.approx({"draw": 5.0, "write": 3.0})

@@ -18,11 +18,11 @@ from app.annotation.outcome import Outcome
 from app.annotation.resumable_tracking import Recorded, rebuild
 from app.annotation.settings import Settings
 from app.drawing.renderer import Renderer
+from app.interrupt import Interrupt
 from app.processors.tracker import Tracker
 from app.processors.tracking import Tracking
 from app.sinks.audio import Audio
 from app.sinks.encoder import NVENC
-from app.sinks.interrupt import Interrupt
 from app.sinks.progress import ProgressSink
 from app.sinks.video_sink import VideoSink
 from app.sinks.writable import writing
@@ -159,8 +159,8 @@ class Job:
             SelectedSource(source, self.settings.selection(-1 if draws else done.last_index)),
             sinks,
             [as_recorded, Tracking(panel, tracker)],
-            self._draw,
-            panel,
+            draw=self._draw,
+            panel=panel,
             recall=Recorded(islice(recording.lines(), done.frames)) if draws else None,
         )
 

@@ -239,9 +239,9 @@ class Engine:
             begun.source,
             [begun.sink, begun.recording],
             [Tracking(panel)],
-            draw,
-            panel,
-            stats,
+            draw=draw,
+            panel=panel,
+            stats=stats,
             frames_waiting=FRAMES_WAITING_WATCHED,
         )
         predictor = TorchPredictor(model, "latency" if source.is_live else "throughput")

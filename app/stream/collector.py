@@ -74,8 +74,7 @@ class Collector:
             return
         self._open.remove(lane)
         try:
-            frame = lane.frames.get(timeout=0)
-            frame.image  # noqa: B018 - a live frame is converted here, after the mailbox
+            frame = lane.frames.get(timeout=0).convert()
             batch.frames.append((lane, frame, lane.lane.recall(frame) if lane.lane.recall else None))
         except (Cancelled, Finished):
             batch.ended.append(lane)

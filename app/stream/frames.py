@@ -42,6 +42,12 @@ class Frame:
         """(H, W, 3) uint8 RGB, upright. Nobody writes into it."""
         return self.pixels.get() if isinstance(self.pixels, Lazy) else self.pixels
 
+    def convert(self) -> "Frame":
+        """Make the image now, in the calling thread, and return self."""
+        if isinstance(self.pixels, Lazy):
+            self.pixels.get()
+        return self
+
     @property
     def pts_seconds(self) -> float:
         """Presentation time in seconds."""

@@ -1,8 +1,9 @@
 """What belongs to one source alone: its frames, its results, its processors and its sinks."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from app.stream.channel import Cancelled, Channel
 from app.stream.controls import ControlPanel, Controls
 from app.stream.frames import Draw, Frame, Picture, Result
 from app.stream.parts import Processor, Quit, Sink, Source
-from app.stream.sink_queue import SinkQueue, make_queue
+from app.stream.sink_queue import RESULTS_WAITING, SinkQueue, make_queue
 from app.stream.stats import StreamStats
 from app.stream.threads import propagate_outcome, start
 
@@ -46,6 +47,7 @@ class Lane:
     source: Source
     sinks: Sequence[Sink] = ()
     processors: Sequence[Processor] = ()
+    _: KW_ONLY
     draw: Draw | None = None
     panel: ControlPanel = field(default_factory=ControlPanel)
     stats: StreamStats = field(default_factory=StreamStats)
@@ -108,7 +110,7 @@ class RunningLane:
             changed = shared.results_changed if sink.in_callers_thread else threading.Condition()
             self.queues.append(SinkQueue(sink, make_queue(sink, is_live, stats, changed), stats, self._count_written))
         self._is_processed = False
-        self._last_written = -1
+        self._written: deque[int] = deque(maxlen=4 * RESULTS_WAITING)  # further apart no two sinks can be
         self._lock = threading.Lock()
 
     def start(self) -> list[threading.Thread]:
@@ -181,12 +183,12 @@ class RunningLane:
         with propagate_outcome(self.frames):
             for frame in source:
                 stats.captured()
-                if source.is_live and self._controls.paused:
-                    stats.dropped("paused")
-                    continue
                 if not source.is_live:
-                    frame.image  # noqa: B018
-                self.frames.put(frame)
+                    self.frames.put(frame.convert())
+                elif self._controls.paused:
+                    stats.dropped("paused")
+                else:
+                    self.frames.put(frame)
 
     def _process(self) -> None:
         """Let the processors work on each result, then give it to every sink."""
@@ -231,7 +233,7 @@ class RunningLane:
     def _count_written(self, result: Result) -> None:
         """Count a result as displayed when the first of the sinks has taken it."""
         with self._lock:
-            is_first = result.frame.index > self._last_written
-            self._last_written = max(self._last_written, result.frame.index)
-        if is_first:
-            self.lane.stats.displayed(result.frame.age_seconds())
+            if result.frame.index in self._written:
+                return
+            self._written.append(result.frame.index)
+        self.lane.stats.displayed(result.frame.age_seconds())
