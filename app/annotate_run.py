@@ -35,6 +35,7 @@ from app.stream.pipeline import Stream
 from app.stream_errors import SourceError
 from solov2 import SOLOv2, load_model
 from solov2.cli import EXIT_INTERRUPTED
+from solov2.output_lock import locked
 from solov2.predictor import warm_up
 from solov2.runtime.device import find_device
 from solov2.runtime.torch_predictor import TorchPredictor
@@ -115,12 +116,11 @@ class CallersLoop(Sink):
 def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], formats: tuple[str, ...]) -> int:
     """Annotate the inputs as the checked options of `app.annotate` say; return the exit code."""
     job = open_job(options, formats, partial(progress_lines, line=int(len(inputs) > 1)))
-    for one in inputs:
-        job.check(one)
     try:
-        outcomes = do_all(job, inputs)
+        with locked(*(options.out / one.name for one in inputs)):
+            outcomes = do_all(job, inputs)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on where this one stopped", file=sys.stderr)
+        print("interrupted: the same command resumes where this one stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
     print(json.dumps([one.as_dict() for one in outcomes], indent=2) if options.json else table(outcomes))
     return EXIT_WITH_PROBLEMS if any(one.problem or not one.is_done for one in outcomes) else 0
@@ -140,7 +140,14 @@ def open_job(options: argparse.Namespace, formats: tuple[str, ...], progress: Sh
 
 
 def do_all(job: Job, inputs: Sequence[Input]) -> list[Outcome]:
-    """Do one input after the other, counting them where there are several and a terminal to show it on."""
+    """Do one input after the other, counting them where there are several and a terminal to show it on.
+
+    Raises:
+        SinkError: the outputs of one cannot be completed. Nothing was done then.
+        DiskError: an output cannot be written.
+    """
+    for one in inputs:
+        job.check(one)
     shows_count = len(inputs) > 1 and is_terminal()
     with tqdm(inputs, desc="inputs", unit="input", dynamic_ncols=True, disable=not shows_count) as counted:
         return [job.do(one) for one in counted]

@@ -3,7 +3,8 @@
     SOLOv2Error
     └── AppError
         ├── SourceError       a camera, file or stream that cannot be opened or read; its `fault` says of which kind
-        ├── SinkError         an output that cannot be written
+        ├── SinkError         an output that cannot be made
+        │   └── DiskError     the disk refuses: it is full, or the place may not be written
         └── NoDisplayError    a window asked for where there is no display
 
 Each message is one line: what was tried, what was wrong, what to do. Passwords in addresses never appear in it.
@@ -53,7 +54,11 @@ class SourceError(AppError):
 
 
 class SinkError(AppError):
-    """An output that cannot be written."""
+    """An output that cannot be made."""
+
+
+class DiskError(SinkError):
+    """The disk refuses an output, as it would refuse the next one."""
 
 
 class NoDisplayError(AppError):

@@ -16,6 +16,7 @@ from app.sources import find_source
 from app.stream.controls import Controls
 from app.stream_errors import SinkError
 from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
+from solov2.output_lock import locked
 from solov2.pixel_limit import add_pixel_option
 
 DESCRIPTION = "Segment a camera, a stream, a video or pictures, in a window, into a file, or both."
@@ -54,7 +55,10 @@ def webcam(options: argparse.Namespace) -> int:
         check_outputs(options)
     with importing():
         from app.webcam_run import print_cameras, segment_live
-    return print_cameras() if options.list_cameras else segment_live(options)
+    if options.list_cameras:
+        return print_cameras()
+    with locked(*([options.save] if options.save else [])):
+        return segment_live(options)
 
 
 def check_outputs(options: argparse.Namespace) -> None:
@@ -67,6 +71,8 @@ def check_outputs(options: argparse.Namespace) -> None:
         check_video_path(options.save)
     if options.stats_json is not None:
         check_writable(options.stats_json)
+    if options.save and options.stats_json and os.path.realpath(options.save) == os.path.realpath(options.stats_json):
+        raise SinkError(f"--save and --stats-json both name {options.save}: name two files")
     for path in filter(None, (options.save, options.stats_json)):
         if path.exists() and os.path.exists(options.source) and path.samefile(options.source):
             raise SinkError(f"{path} is the source itself: choose another name for the output")

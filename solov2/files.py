@@ -20,8 +20,15 @@ def check_writable(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise SOLOv2Error(f"could not write {path}: Is a directory")
+    if is_pipe(path):
+        raise SOLOv2Error(f"could not write {path}: it is a named pipe, whose reader may never come. Name a file")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise SOLOv2Error(f"could not write {path}: Permission denied")
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether opening `path` may wait for ever: a named pipe, but not the process's own /dev/stdout."""
+    return path.is_fifo() and not os.path.realpath(path).startswith(("/proc/", "/dev/fd/"))
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from app.sources.video import video_stream
 from app.stream.parts import Sink
 from app.stream_errors import SinkError, SourceError
 from solov2 import SOLOv2Error
+from solov2.output_lock import locked
 from solov2.pixel_limit import decoder_options
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg,gif,h264,mjpeg,mxf"
@@ -96,6 +97,13 @@ class VideoJob:
         if self.cancelled.is_set():
             self.state = "cancelled"
             return
+        try:
+            with locked(self.folder):
+                yield from self._run(models, model_name, device, settings)
+        except SOLOv2Error as error:  # of the lock; others are in `problem` already
+            self.state, self.problem = "failed", str(error)
+
+    def _run(self, models: Models, model_name: str, device: str, settings: Settings) -> Iterator[None]:
         self.state = "running"
         yield  # loading the model may take a while
         try:

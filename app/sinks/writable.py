@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.stream_errors import SinkError
+from app.stream_errors import DiskError, SinkError
+from solov2.files import is_pipe
 
 
 def check_writable(path: Path) -> None:
@@ -14,11 +15,14 @@ def check_writable(path: Path) -> None:
     Raises:
         SinkError: it cannot.
     """
-    if path.is_dir():
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
         raise SinkError(f"{path} is a folder: name a file in it")
-    if not path.parent.is_dir():
-        raise SinkError(f"could not write {path}: there is no folder {path.parent}. Create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    if is_pipe(path):
+        raise SinkError(f"{path} is a named pipe, whose reader may never come: name a file")
+    if not target.parent.is_dir():
+        raise SinkError(f"could not write {path}: there is no folder {target.parent}. Create it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise SinkError(f"could not write {path}: no permission. Choose another place")
 
 
@@ -38,12 +42,12 @@ def writing(path: Path) -> Iterator[None]:
     """Turn an error of the disk into one line.
 
     Raises:
-        SinkError: the block could not write `path`.
+        DiskError: the block could not write `path`.
     """
     try:
         yield
     except OSError as error:
-        raise SinkError(
+        raise DiskError(
             f"could not write {path}: {error.strerror}. What was written before is kept: "
             "make room or choose another place, and run the same command again"
         ) from error

@@ -18,6 +18,7 @@ from solov2.data.coco_dataset import CocoDataset
 from solov2.evaluation.evaluate_run import predictions
 from solov2.evaluation.metrics import coco_metrics
 from solov2.files import writing
+from solov2.output_lock import locked
 from solov2.runtime.device import find_dtype
 from solov2.training.batches import Batch, steps_per_epoch, training_batches
 from solov2.training.distributed import joined_processes
@@ -36,12 +37,13 @@ def run_training(options: argparse.Namespace) -> int:
     with joined_processes(options.device) as (processes, device):
         choose_config(options, 1, processes)  # for its errors, as reading the data may take a while
         dtype = find_dtype("bfloat16" if options.dtype == "auto" and device.type == "cuda" else options.dtype, device)
-        data = open_data(options, processes)
-        config = choose_config(options, len(data.train), processes)
-        run = start_run(options, config, data, device, dtype, processes)
-        train(run, data, options.out, dtype, options.workers)
-        if processes.is_first:
-            _finish(options.out, data.validation)
+        with locked(*([options.out] if processes.is_first else [])):
+            data = open_data(options, processes)
+            config = choose_config(options, len(data.train), processes)
+            run = start_run(options, config, data, device, dtype, processes)
+            train(run, data, options.out, dtype, options.workers)
+            if processes.is_first:
+                _finish(options.out, data.validation)
     return 0
 
 

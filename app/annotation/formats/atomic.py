@@ -6,7 +6,8 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 
-from app.stream_errors import SinkError
+from app.stream_errors import DiskError, SinkError
+from solov2.output_lock import locked
 
 
 @contextmanager
@@ -14,11 +15,12 @@ def atomic_file(path: Path) -> Iterator[TextIOWrapper]:
     """Open a text file beside `path` for writing; at the end of the block it takes the place of `path`.
 
     Raises:
-        SinkError: it cannot be written.
+        DiskError: it cannot be written.
+        SOLOv2Error: another run writes it.
     """
     partial = path.with_name(f"{path.name}.partial")
-    with _replacing(path, partial):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path), _replacing(path, partial):
+        _remove(partial)  # it may be a link to elsewhere
         with partial.open("w", encoding="utf-8", newline="\n") as file:
             yield file
         partial.replace(path)
@@ -29,10 +31,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Make an empty folder beside `path` to write into; at the end of the block it takes the place of `path`.
 
     Raises:
-        SinkError: it cannot be written.
+        DiskError: it cannot be written.
+        SOLOv2Error: another run writes it.
     """
     partial = path.with_name(f"{path.name}.partial")
-    with _replacing(path, partial):
+    with _alone(path), _replacing(path, partial):
         _remove(partial)
         partial.mkdir(parents=True)
         yield partial
@@ -57,19 +60,30 @@ def claim_path(path: Path, picture: str) -> Path:
 
 
 @contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Make the folder of `path`, and keep other runs from writing `path` during the block."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"could not write {path}: {error.strerror}") from error
+    with locked(path):
+        yield
+
+
+@contextmanager
 def _replacing(path: Path, partial: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         _remove(partial)
-        raise SinkError(f"could not write {path}: {error.strerror}") from error
+        raise DiskError(f"could not write {path}: {error.strerror}") from error
     except BaseException:
         _remove(partial)
         raise
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(FileNotFoundError, NotADirectoryError):
