@@ -106,6 +106,52 @@ def test_wherever_it_was_killed_the_same_command_gives_the_same_files(
             assert (folder / "annotated.mp4").read_bytes() == (tmp_path / "whole/clip/annotated.mp4").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}",
+        b"[]",
+        b"7",
+        b"\xff",
+        b'{"frame":2,"pts":"x","seconds":0,"instances":[]}',
+        b'{"instances":[{}]}',
+        b"[" * 9999,
+    ],
+)
+@pytest.mark.parametrize("video", [False, True])
+def test_a_leftover_line_that_is_none_is_cut_off_and_made_again(
+    clip: Path, tmp_path: Path, line: bytes, video: bool
+) -> None:
+    options = [clip, "--track", *(["--video"] if video else [])]
+    annotated(tmp_path / "out", *options)
+    whole = tmp_path / "out/clip/instances.jsonl"
+    content = whole.read_bytes()
+    kept = content.splitlines(keepends=True)[:12]
+    whole.unlink()
+    (tmp_path / "out/clip/instances.partial.jsonl").write_bytes(b"".join([*kept, line, b"\n", *kept[5:]]))
+    (tmp_path / "out/clip/annotated.mp4").unlink(missing_ok=True)
+    assert annotated(tmp_path / "out", *options) == 0
+    assert whole.read_bytes() == content
+
+
+def test_a_recorded_mask_that_was_changed_is_named_and_costs_no_other_input(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_video(tmp_path / "other.mp4", [grey(0)] * 5)
+    annotated(tmp_path / "out", clip, "--track")
+    whole = tmp_path / "out/clip/instances.jsonl"
+    whole.write_text(whole.read_text().replace('"size":[48,64]', '"size":[0,64]', 1))
+    capsys.readouterr()
+    assert annotated(tmp_path / "out", clip, other, "--track", "--format", "coco") == 1
+    assert "instances.jsonl, line 2 is not what solov2-live/1 asks for: instances.0.segm" in capsys.readouterr().out
+    assert (tmp_path / "out/other/coco.json").exists()
+    assert annotated(tmp_path / "out", clip, "--track", "--video") == 1
+    assert "line 2 is not what" in capsys.readouterr().out
+    whole.rename(whole.with_name("instances.partial.jsonl"))
+    assert annotated(tmp_path / "out", clip, "--track") == 1
+    assert "line 2 is not what" in capsys.readouterr().out
+
+
 def test_after_a_cut_only_what_is_missing_runs_through_the_model(clip: Path, tmp_path: Path) -> None:
     annotated(tmp_path / "out", clip, "--batch", 4)
     whole = tmp_path / "out/clip/instances.jsonl"
@@ -150,7 +196,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_so_in_one_line(
         patched.setattr(AnnotationSink, "_append", append_and_interrupt)
         assert annotated(tmp_path / "out", clip, "--video") == 130
     told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "interrupted: the same command goes on where this one stopped\n")
+    assert (told.out, told.err) == ("", "interrupted: the same command resumes where this one stopped\n")
     assert lines(tmp_path / "out/clip/instances.partial.jsonl") == appended
     assert 10 <= len(appended) <= 1 + FRAMES
     assert annotated(tmp_path / "out", clip, "--video") == 0
@@ -294,6 +340,85 @@ def test_a_terminal_gets_a_line_for_the_inputs_one_for_the_frames_and_one_for_th
     use_fake_model(monkeypatch)
     assert annotated(tmp_path / "again", clip, other) == 0
     assert capsys.readouterr().err == "", "nobody looks"
+
+
+@pytest.mark.parametrize(
+    "name", ["...mp4", "..mp4", ".....mp4", ". .mp4", ".out.lock.mp4", "...png", "-.mp4", "a b.mp4"]
+)
+def test_no_name_of_an_input_leads_out_of_the_outputs(
+    clip: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "place"
+    (place / "labels").mkdir(parents=True)
+    (place / "labels/precious.txt").write_text("precious")
+    if name.endswith(".png"):
+        write_picture(place / "x.png", grey(5)).rename(place / name)
+    else:
+        clip.rename(place / name)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert annotated(place / "out", place / name, "--format", "yolo,coco,masks,labelme", "--video") == 0
+    made = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    assert made
+    (folder,) = (place / "out").iterdir()
+    assert all(folder in path.parents for path in made)
+    assert (place / "labels/precious.txt").read_text() == "precious"
+    capsys.readouterr()
+    assert annotated(place / "out", place / name, "--format", "yolo,coco,masks,labelme", "--video") == 0
+    assert "was done before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name", ["", "instances.partial.jsonl", "instances.jsonl", "summary.partial", "coco.json", "labels"]
+)
+def test_a_link_that_leads_out_of_the_outputs_is_refused(
+    clip: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    link = tmp_path / "out/clip" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside if name in ("", "labels") else outside / "kept")
+    assert annotated(tmp_path / "out", clip, "--format", "yolo,coco") == 2
+    told = capsys.readouterr().err
+    assert "which is not in --out" in told
+    assert told.count("\n") == 1
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+    assert (outside / "kept").read_text() == "kept"
+
+
+def test_the_outputs_may_lie_behind_a_link(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    assert annotated(tmp_path / "out", clip, "--format", "coco") == 0
+    assert (tmp_path / "disk/clip/coco.json").exists()
+
+
+def test_a_bug_costs_one_input_and_keeps_its_traceback(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from app.annotation.formats import FORMATS
+
+    other = write_video(tmp_path / "other.mp4", [grey(0)] * 5)
+    write_coco = FORMATS["coco"]
+    fail_for = lambda path, folder: 1 / 0 if folder.name == "clip" else write_coco(path, folder)  # noqa: E731
+    monkeypatch.setitem(FORMATS, "coco", fail_for)
+    assert annotated(tmp_path / "out", clip, other, "--format", "coco") == 1
+    told = capsys.readouterr()
+    assert "failed: a bug of this program (ZeroDivisionError), whose traceback is printed" in told.out
+    assert "ZeroDivisionError: division by zero" in told.err
+    assert (tmp_path / "out/other/coco.json").exists()
+    monkeypatch.undo()
+    use_fake_model(monkeypatch)
+    assert annotated(tmp_path / "out", clip, other, "--format", "coco") == 0
+
+
+def test_a_format_that_an_input_cannot_have_costs_no_other_input(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "shots").mkdir()
+    for name, hw in (("1.png", (48, 64)), ("2.png", (50, 70))):
+        write_picture(tmp_path / "shots" / name, grey(50, hw))
+    assert annotated(tmp_path / "out", tmp_path / "shots", clip, "--format", "youtube-vis", "--track") == 1
+    assert (tmp_path / "out/clip/youtube_vis.json").exists()
 
 
 def test_a_format_that_was_deleted_is_made_again(clip: Path, tmp_path: Path) -> None:

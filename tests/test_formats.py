@@ -434,6 +434,15 @@ def test_pictures_of_a_folder_are_found_by_their_names(tmp_path: Path) -> None:
     assert main([str(instances), "--format", "coco", "--pictures", str(shots), "--out", str(tmp_path / "out")]) == 2
 
 
+@pytest.mark.parametrize("name", ["coco", "cvat", "yolo", "labelme", "masks"])
+def test_a_picture_whose_name_is_dots_stays_in_its_folder(name: str, tmp_path: Path) -> None:
+    names = ["..jpg", "...jpg", "sub/...jpg"]
+    lines = [line(number, [record(box(1, 2, 30, 40), 1, 0.9, 1)], file_name=name) for number, name in enumerate(names)]
+    instances = write_recording(tmp_path / "a.jsonl", lines)
+    FORMATS[name](instances, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "out"]
+
+
 @pytest.mark.parametrize("name", ["yolo", "labelme", "masks"])
 def test_two_pictures_never_share_a_file(name: str, tmp_path: Path) -> None:
     lines = [line(0, [], file_name="a.jpg"), line(1, [], file_name="a.png")]

@@ -198,7 +198,14 @@ def _unique_names(inputs: Sequence[Input]) -> list[str]:
 def _possible_names(one: Input) -> list[str]:
     path = Path(os.path.abspath(one.path))
     stem = path.name if len(one.pictures) > 1 else path.stem
-    return list(dict.fromkeys([stem or "root", path.name or "root", f"{path.parent.name}_{path.name}"]))
+    names = [stem or "root", path.name or "root", f"{path.parent.name}_{path.name}"]
+    return list(dict.fromkeys(map(_folder_name, names)))
+
+
+def _folder_name(name: str) -> str:
+    """Return `name`, or another one if it would lead elsewhere or is that of a lock."""
+    is_taken = not name.strip(". ") or (name.startswith(".") and name.endswith(".lock"))
+    return f"_{name}" if is_taken else name
 
 
 def _both_ends(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ from app.stream.frames import Picture, Result
 from app.stream.lane import Lane
 from app.stream.parts import Sink
 from app.stream.pipeline import Stream
-from app.stream_errors import SourceError
+from app.stream_errors import DiskError, SinkError, SourceError
+from solov2.errors import SOLOv2Error
 from solov2.predictor import Predictor
 
 ShowProgress: TypeAlias = Callable[[str, int, int | None, str], list[ProgressSink]]
@@ -70,32 +72,38 @@ class Job:
     progress: ShowProgress
 
     def check(self, one: Input) -> None:
-        """Look whether what an earlier run left can be gone on with; an input that cannot be read is not looked at.
+        """Check that an earlier run's outputs can be completed; an input that cannot be read is not checked.
 
         Raises:
-            SinkError: it was made from another input or with other options.
+            SinkError: they were made from another input or with other options, or a link leads out of `out`.
         """
+        check_inside(self.out, self.out / one.name)
         with suppress(SourceError):
             Recording(self.out / one.name).check(self._options_of(one))
 
     def do(self, one: Input) -> Outcome:
         """Make what is missing of the input's outputs.
 
-        An input that cannot be read, or not to its end, is told in the outcome.
+        An input that cannot be read, or not to its end, is told in the outcome, and so is an output that cannot be made
+        from it, or a bug of this program, whose traceback is printed: none of them keeps the other inputs waiting.
 
         Raises:
-            SinkError: an output cannot be written.
-            KeyboardInterrupt: Ctrl-C or SIGTERM came; what was done is kept, and is gone on with another time.
+            DiskError: an output cannot be written.
+            KeyboardInterrupt: Ctrl-C or SIGTERM came; what was done is kept, and the same command resumes.
         """
         started = time.perf_counter()
         folder = self.out / one.name
         outcome = Outcome.read(folder, str(one.path))
         try:
             self._read(one, folder, outcome)
-        except SourceError as error:
-            outcome.problem = str(error)
-        else:
             self._convert(folder, outcome)
+        except DiskError:
+            raise
+        except SOLOv2Error as error:
+            outcome.problem = str(error)
+        except Exception as error:
+            traceback.print_exc()
+            outcome.problem = f"a bug of this program ({type(error).__name__}), whose traceback is printed"
         outcome.seconds = time.perf_counter() - started
         return outcome
 
@@ -226,6 +234,19 @@ class _Outputs:
     recording: Recording
     video: Sequence[VideoSink]
     outcome: Outcome
+
+
+def check_inside(out: Path, folder: Path) -> None:
+    """Check that `folder`, and whatever lies directly in it, is inside of `out` when all links are followed.
+
+    Raises:
+        SinkError: it is not.
+    """
+    inside = out.resolve()
+    for path in (folder, *(folder.iterdir() if folder.is_dir() else ())):
+        target = path.resolve()
+        if inside not in target.parents:
+            raise SinkError(f"{path} leads to {target}, which is not in --out {out}: remove that link")
 
 
 def hardware_notes(source: FileSource, video: Sequence[VideoSink]) -> list[str]:

@@ -15,7 +15,7 @@ from app.annotation.jsonl_reader import InstancesFile
 from app.annotation.jsonl_schema import FORMAT, FrameLine, HeaderLine, parse_line
 from app.sinks.writable import writing
 from app.stream.parts import Source
-from app.stream_errors import SinkError
+from app.stream_errors import SinkError, SourceError
 from solov2 import SOLOv2
 
 WHOLE_NAME = "instances.jsonl"
@@ -89,6 +89,8 @@ class Recording:
             SinkError: something in `expected` differs from its header.
         """
         header = self.header()
+        if header is None and self.is_whole():
+            raise SinkError(f"{self.path} does not begin with a header of {FORMAT}: {_ADVICE.split(', ', 1)[1]}")
         if header is None:
             return
         wanted = {"format": FORMAT, **expected}
@@ -100,10 +102,13 @@ class Recording:
         """Yield the lines after the header.
 
         Raises:
-            SourceError: a line was changed since it was written.
+            SinkError: a line was changed since it was written.
         """
         if self.path.exists():
-            yield from InstancesFile(self.path).lines()
+            try:
+                yield from InstancesFile(self.path).lines()
+            except SourceError as error:
+                raise SinkError(f"{error}. Name another --out, or delete that folder") from error
 
     def rewind(self, batch: int) -> "Progress":
         """Cut an unfinished file behind its last whole batch and return how far it came; a finished one stays.

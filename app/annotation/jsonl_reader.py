@@ -88,8 +88,9 @@ class FrameRecord:
 
     @property
     def stem(self) -> str:
-        """The picture's name without its suffix: what belongs to the picture is called so."""
-        return str(PurePosixPath(self.picture).with_suffix(""))
+        """The picture's name without its suffix, unless that is dots alone: what belongs to the picture is called so."""
+        path = PurePosixPath(self.picture)
+        return str(path.with_suffix("") if path.stem.strip(". ") else path)
 
 
 class InstancesFile:
