@@ -51,7 +51,7 @@ def test_a_link_and_its_target_are_one_output(tmp_path: Path) -> None:
 def test_a_lock_that_does_not_say_who_holds_it_is_a_lock(tmp_path: Path, content: bytes) -> None:
     with locked(tmp_path / "out"):
         lock_file(tmp_path / "out").write_bytes(content)
-        with pytest.raises(SOLOv2Error, match="another run is writing .*out: it holds "), locked(tmp_path / "out"):
+        with pytest.raises(SOLOv2Error, match=r"another run is writing .*out: it holds "), locked(tmp_path / "out"):
             pass
 
 

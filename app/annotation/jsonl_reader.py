@@ -88,7 +88,7 @@ class FrameRecord:
 
     @property
     def stem(self) -> str:
-        """The picture's name without its suffix, unless that is dots alone: what belongs to the picture is called so."""
+        """The picture's name without its suffix, unless that is dots alone: the name of what belongs to it."""
         path = PurePosixPath(self.picture)
         return str(path.with_suffix("") if path.stem.strip(". ") else path)
 
