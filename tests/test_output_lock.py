@@ -174,11 +174,11 @@ def test_of_two_runs_at_once_one_ends_at_once_and_the_other_is_whole(clip: Path,
 
 def test_a_page_job_is_run_once(clip: Path, tmp_path: Path) -> None:
     from app.annotation.jsonl_file import Settings
-    from app.page.jobs import VideoJob
+    from app.page.jobs import LINES, VideoJob
     from app.page.model_cache import Models
 
     job = VideoJob.take(clip, tmp_path / "jobs")
-    with locked(job.folder):
+    with locked(job.folder / LINES):
         list(job.run(Models(), "nano", "cpu", Settings()))
     assert job.state == "failed"
     assert HELD.search(job.problem)

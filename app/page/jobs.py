@@ -98,7 +98,7 @@ class VideoJob:
             self.state = "cancelled"
             return
         try:
-            with locked(self.folder):
+            with locked(self.folder / LINES):
                 yield from self._run(models, model_name, device, settings)
         except SOLOv2Error as error:  # of the lock; others are in `problem` already
             self.state, self.problem = "failed", str(error)
@@ -169,7 +169,7 @@ def check_container(path: Path) -> None:
     """
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"} | decoder_options()
     try:
-        with av.open(str(path), options=options) as container:
+        with av.open(str(path), options=options, metadata_errors="replace") as container:
             if container.streams.video:
                 video_stream(container, "the video")
                 return

@@ -2,6 +2,7 @@
 
 import heapq
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import av
+from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
-_MAX_TICKS = 2**31 - 1  # that the file's header can state
+MAX_TICKS = 2**31 - 1  # that the file's header can state
+# Which speakers so many channels are for where a file does not say it, as of PCM in AVI: an MP4 must say it.
+_DEFAULT_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 
 AnyPacket: TypeAlias = "Packet[Any]"
 
@@ -47,14 +51,28 @@ class Audio:
         copies = self._add_streams(source, target)
         return heapq.merge(video, self._packets(source, copies, shift_seconds), key=_seconds)
 
+    def open(self) -> InputContainer | None:
+        """Open the file; return None where that fails, which `left_out` tells then."""
+        try:
+            return av.open(os.path.abspath(self.path), metadata_errors="replace")
+        except (OSError, av.FFmpegError) as error:
+            self.left_out.append(f"the audio could not be read ({error.strerror})")
+            return None
+
     def _add_streams(self, source: InputContainer, target: OutputContainer) -> dict[int, AudioStream]:
         copies = {}
         for stream in source.streams.audio:
+            codec = stream.codec_context
+            if codec is None:  # whatever the type says
+                self.left_out.append("audio in an unknown codec does not fit into an MP4")
+                continue
             try:
-                copies[stream.index] = target.add_stream_from_template(stream)
-                copies[stream.index].metadata.update(stream.metadata)
+                copy = target.add_stream_from_template(stream)
+                copy.codec_context.layout = _stated_layout(codec.layout)
+                copy.metadata.update(stream.metadata)
+                copies[stream.index] = copy
             except (ValueError, av.FFmpegError):
-                self.left_out.append(f"audio in {stream.codec_context.name} does not fit into an MP4")
+                self.left_out.append(f"audio in {codec.name} does not fit into an MP4")
         return copies
 
     def _packets(
@@ -75,8 +93,17 @@ class Audio:
                 packet.dts, packet.pts = packet.dts + ticks, packet.pts + ticks
                 packet.stream = copies[packet.stream.index]
                 yield packet
-        except av.FFmpegError as error:
-            self.left_out.append(f"the audio could not be read to its end ({error.strerror})")
+        except (av.FFmpegError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, av.FFmpegError) else "wrong timestamps"
+            self.left_out.append(f"the audio could not be read to its end ({reason})")
+
+
+def _stated_layout(layout: AudioLayout) -> AudioLayout:
+    """Return the layout, or the usual one for so many channels where it does not say what each is for."""
+    is_stated = all(channel.name != "NONE" for channel in layout.channels)
+    if is_stated or layout.nb_channels > len(_DEFAULT_LAYOUTS):
+        return layout
+    return AudioLayout(_DEFAULT_LAYOUTS[layout.nb_channels - 1])
 
 
 def movie_timescale(video: Fraction, sound: InputContainer | None) -> int:
@@ -88,7 +115,7 @@ def movie_timescale(video: Fraction, sound: InputContainer | None) -> int:
     """
     ticks = [stream.time_base.denominator for stream in sound.streams.audio if stream.time_base] if sound else []
     exact = math.lcm(video.denominator, *ticks)
-    return exact if exact <= _MAX_TICKS else video.denominator
+    return exact if exact <= MAX_TICKS else video.denominator
 
 
 def _seconds(packet: AnyPacket) -> float:

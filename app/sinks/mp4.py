@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
-from app.sinks.audio import Audio, movie_timescale
+from app.sinks.audio import MAX_TICKS, Audio, movie_timescale
 from app.sinks.encoder import THREADS, X264, Encoder
 
 Picture = npt.NDArray[np.uint8]
@@ -25,6 +25,9 @@ VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 KEYFRAME_SECONDS = 2
 MILLISECOND = Fraction(1, 1000)
+MAX_SIDE_PX = 16384
+MIN_TRACK_CLOCK = 10_000
+MAX_START_TICKS = 2**47  # of the first timestamp; FFmpeg multiplies it by other time bases in 64 bits
 FALLBACK_RATE = Fraction(30)  # for the key frames' distance and the last frame's duration alone, never for a timestamp
 FRAGMENTED = {
     "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont",  # discont: keep the first timestamp
@@ -42,7 +45,8 @@ class Mp4Writer:
     plays before it is wholly loaded.
 
     A timestamp that does not come after the one before it is moved to one tick after that; where the clock jumps back
-    by more than a second, it goes on from there. A clock that starts before zero starts at zero.
+    by more than a second, or forth by more than an MP4 can state, the next frame follows the one before it. A clock
+    that starts before zero, or later than an MP4 can state, starts at zero.
     """
 
     def __init__(
@@ -59,7 +63,8 @@ class Mp4Writer:
 
         Args:
             path: overwritten.
-            size_hw: of the pictures. An odd one is made even by repeating the last row or column.
+            size_hw: of the pictures. An odd one is made even by repeating the last row or column; one with a side of
+                more than `MAX_SIDE_PX` is scaled down, as H.264's encoders take no larger ones.
             time_base: seconds per tick of the timestamps.
             frame_rate: nominal frames per second, None where unknown.
             origin_pts: the timestamp that becomes 0.
@@ -69,11 +74,11 @@ class Mp4Writer:
         Raises:
             OSError, av.FFmpegError: the file cannot be created, or the encoder cannot take the size.
         """
-        self.path = path
+        self.path = Path(os.path.realpath(path))  # a link stays one
         self.time_base = time_base
-        self._size_hw = size_hw
+        self._size_hw = size_hw = _encodable(size_hw)
         self._rate = frame_rate or FALLBACK_RATE
-        self._container = av.open(os.path.abspath(path), "w", format="mp4", options=FRAGMENTED)
+        self._container = av.open(str(self.path), "w", format="mp4", options=FRAGMENTED)
         stream = self._container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options))
         self._stream = cast("VideoStream", stream)
         height, width = size_hw
@@ -86,6 +91,8 @@ class Mp4Writer:
         self._shift = self._first_shift = -origin_pts
         self._audio = audio
         self._reformatter = VideoReformatter()
+        scale = _muxer_scale(time_base)
+        self._max_gap, self._max_start = MAX_TICKS // scale, MAX_START_TICKS // scale
         self._held: VideoPacket | None = None  # until the next one tells how long it lasts
 
     def add(self, picture: Picture, pts: int) -> None:
@@ -103,8 +110,11 @@ class Mp4Writer:
     def close(self) -> None:
         """Write what the encoder still holds and turn the file into a plain MP4; if that fails, it stays fragmented.
 
+        Audio that cannot be copied is left out, and `audio.left_out` says why.
+
         Raises:
-            OSError, av.FFmpegError: the end of the file could not be written, or the audio not be copied.
+            OSError: the end of the file could not be written, or the disk has no room for the audio.
+            av.FFmpegError: the encoder failed.
         """
         try:
             self._mux(self._stream.encode(None))
@@ -116,9 +126,14 @@ class Mp4Writer:
         _check_whole(self.path, last_box=b"mfra")
         try:
             _rewrite(self.path, self._audio, float(self._first_shift * self.time_base))
-        except (OSError, av.FFmpegError):
+        except OSError:
             if self._audio is not None:
                 raise
+        except av.FFmpegError as error:  # not the disk's
+            if self._audio is not None:
+                self._audio.left_out.append(f"the audio could not be copied ({error.strerror})")
+                with contextlib.suppress(OSError, av.FFmpegError):
+                    _rewrite(self.path, None, 0.0)
 
     def abandon(self) -> None:
         """Release the file after a failure, such as a full disk; it ends with the last fragment that is whole."""
@@ -128,15 +143,21 @@ class Mp4Writer:
             _drop_cut_fragment(self.path)
 
     def _place(self, pts: int) -> int:
+        """Return the timestamp at which the file can hold a picture of `pts`."""
         pts += self._shift
-        if self._last_pts is not None and pts <= self._last_pts:
-            if (self._last_pts - pts) * self.time_base > 1:
-                self._shift += self._last_pts + self._nominal_ticks() - pts
-            pts = self._last_pts + 1
-        if self._last_pts is None and pts < 0:  # the file will start at 0
-            self._first_shift -= pts
-        self._last_pts = pts
-        return pts
+        if self._last_pts is None:
+            shift = 0 if 0 <= pts <= self._max_start else -pts
+            self._first_shift += shift
+        elif pts <= self._last_pts:
+            is_jump = (self._last_pts - pts) * self.time_base > 1
+            shift = self._last_pts + self._nominal_ticks() - pts if is_jump else 0
+            pts = self._last_pts + 1 - shift
+        else:
+            is_jump = pts - self._last_pts > self._max_gap
+            shift = self._last_pts + self._nominal_ticks() - pts if is_jump else 0
+        self._shift += shift
+        self._last_pts = pts + shift
+        return self._last_pts
 
     def _mux(self, packets: list[VideoPacket]) -> None:
         for packet in packets:
@@ -159,8 +180,10 @@ def _rewrite(path: Path, audio: Audio | None, audio_shift_seconds: float) -> Non
     finished = path.with_name(f".{path.stem}.finished.mp4")
     try:
         with contextlib.ExitStack() as opened:
-            source = opened.enter_context(av.open(os.path.abspath(path)))
-            sound = None if audio is None else opened.enter_context(av.open(os.path.abspath(audio.path)))
+            source = opened.enter_context(av.open(os.path.abspath(path), metadata_errors="replace"))
+            sound = None if audio is None else audio.open()
+            if sound is not None:
+                opened.enter_context(sound)
             fragments = source.streams.video[0]
             time_base = fragments.time_base or MILLISECOND
             # First timestamps are stored in ticks of the movie, not the track: those are milliseconds unless told.
@@ -218,6 +241,21 @@ def _whole_boxes(path: Path) -> list[tuple[bytes, int]]:
             boxes.append((name, end))
             file.seek(end)
     return boxes
+
+
+def _encodable(size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Return the size, scaled down to `MAX_SIDE_PX` where a side is longer."""
+    scale = min(1.0, MAX_SIDE_PX / max(size_hw))
+    height, width = (max(1, round(side * scale)) for side in size_hw)
+    return height, width
+
+
+def _muxer_scale(time_base: Fraction) -> int:
+    """By how much FFmpeg's MP4 muxer multiplies timestamps: it doubles a track's clock up to 10,000 ticks a second."""
+    scale = time_base.numerator
+    while time_base.denominator * scale < MIN_TRACK_CLOCK * time_base.numerator:
+        scale *= 2
+    return scale
 
 
 def _letterbox(picture: Picture, size_hw: tuple[int, int]) -> Picture:

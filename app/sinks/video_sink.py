@@ -14,7 +14,7 @@ from app.sinks.mp4 import Mp4Writer
 from app.sinks.writable import check_video_path
 from app.stream.frames import Picture, Result
 from app.stream.parts import Sink
-from app.stream_errors import SinkError
+from app.stream_errors import DiskError, SinkError
 
 
 class VideoSink(Sink):
@@ -89,7 +89,10 @@ class VideoSink(Sink):
                 self._writer.abandon()
                 self._writer = None
             reason = error.strerror or str(error)
-            self._failure = SinkError(
-                f"could not write {self.path}: {reason}. What was written before stays playable; choose another place"
+            kept = "What was written before stays playable"
+            self._failure = (
+                DiskError(f"could not write {self.path}: {reason}. {kept}; choose another place")
+                if isinstance(error, OSError)  # FFmpeg's own errors are none of the disk's
+                else SinkError(f"could not encode {self.path}: {reason}. {kept}")
             )
             raise self._failure from error

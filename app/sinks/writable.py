@@ -15,7 +15,7 @@ def check_writable(path: Path) -> None:
     Raises:
         SinkError: it cannot.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
     if target.is_dir():
         raise SinkError(f"{path} is a folder: name a file in it")
     if is_pipe(path):

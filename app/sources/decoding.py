@@ -129,7 +129,7 @@ def _behind_last(path: str, stream: VideoStream, seen: Reading) -> Iterator[Vide
         return
     is_behind = False
     try:
-        with av.open(path, options=decoder_options()) as container:
+        with av.open(path, options=decoder_options(), metadata_errors="replace") as container:
             tail = container.streams.video[0]
             tail.codec_context.options = decoder_options()
             container.seek(last.pts, stream=tail)

@@ -90,7 +90,8 @@ def _open(address: str, options: Mapping[str, str], hardware: HWAccel | None) ->
 def _connect(address: str, options: Mapping[str, str], hardware: HWAccel | None) -> InputContainer:
     started = time.monotonic()
     try:
-        return av.open(address, options=dict(options), timeout=(live.OPEN_SECONDS, live.READ_SECONDS), hwaccel=hardware)
+        timeouts = (live.OPEN_SECONDS, live.READ_SECONDS)
+        return av.open(address, options=dict(options), timeout=timeouts, hwaccel=hardware, metadata_errors="replace")
     except av.FFmpegError as error:
         fault, reason = diagnose(error, address, time.monotonic() - started, live.OPEN_SECONDS)
     except ValueError:  # its text may hold the address

@@ -120,7 +120,7 @@ def open_video(path: Path, uses_gpu: bool = False) -> VideoSource:
 def _open_video(path: Path, hardware: HWAccel | None) -> VideoSource:
     try:
         container = av.open(  # FFmpeg takes "10:30.mp4" for an address
-            os.path.abspath(path), hwaccel=hardware, options=decoder_options()
+            os.path.abspath(path), hwaccel=hardware, options=decoder_options(), metadata_errors="replace"
         )
     except av.FFmpegError as error:
         raise SourceError(f"could not read {path} as a video: {error.strerror}") from error
