@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from solov2.errors import MissingExtraError, SOLOv2Error
 from solov2.pixel_limit import apply_pixel_option
+from solov2.standard_output import OutputError, drop_standard_output, telling_output_errors
 
 SCRIPT = "solov2-live"  # the command that pip installs
 OWN_PACKAGES = ("app", "solov2")
@@ -67,21 +68,40 @@ def run_command(
         extra: of this package, which installs the libraries that the command needs.
 
     Returns:
-        The exit code: the command's own, 2 after a user's error, 130 after Ctrl-C, 141 if whoever read standard output
-        has gone, as `head` does.
+        The exit code: the command's own, 2 after a user's error or where standard output cannot be written, 130 after
+        Ctrl-C, 141 if whoever read standard output has gone, as `head` does.
     """
-    options = parser.parse_args(argv)
-    apply_pixel_option(options)
     try:
-        code = _with_its_libraries(command, options, extra)
-        print(end="", flush=True)
+        with telling_output_errors():
+            options = _parsed(parser, argv)
+            code = _run(command, options, extra)
+            print(end="", flush=True)
         return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed at exit
+        drop_standard_output()
         return EXIT_NO_READER
+    except OutputError as error:
+        drop_standard_output()
+        print(f"error: could not write to standard output: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        options = parser.parse_args(argv)
+    except SystemExit:
+        print(end="", flush=True)  # help that cannot be written is told by `run_command`, not by Python's exit
+        raise
+    return options
+
+
+def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespace, extra: str) -> int:
+    try:
+        apply_pixel_option(options)
+        return _with_its_libraries(command, options, extra)
     except SOLOv2Error as error:
         if options.debug:
             raise

@@ -1,6 +1,10 @@
 """What every command line does with errors."""
 
 import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +59,32 @@ def test_an_unknown_option_is_code_2() -> None:
     with pytest.raises(SystemExit) as caught:
         run(None, "--nonsense")
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([name, "--help"] for name in ("app.annotate", "app.benchmark", "app.formats", "app.ui", "app.webcam")),
+        *([name, "--help"] for name in ("solov2.evaluate", "solov2.train", "solov2.zoo")),
+        ["solov2.zoo", "list"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_cannot_be_written_is_one_line(arguments: list[str], unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            cwd=Path(__file__).parent.parent,
+        )
+    assert done.stderr == "error: could not write to standard output: No space left on device\n"
+    assert done.returncode == 2
+
+
+def test_an_error_of_the_disk_that_nobody_told_keeps_its_traceback() -> None:
+    with pytest.raises(PermissionError):
+        run(PermissionError(13, "Permission denied"))

@@ -173,7 +173,7 @@ def test_of_two_runs_at_once_one_ends_at_once_and_the_other_is_whole(clip: Path,
 
 
 def test_a_page_job_is_run_once(clip: Path, tmp_path: Path) -> None:
-    from app.annotation.jsonl_file import Settings
+    from app.annotation.settings import Settings
     from app.page.jobs import LINES, VideoJob
     from app.page.model_cache import Models
 
