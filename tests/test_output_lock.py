@@ -91,11 +91,10 @@ def test_of_many_at_once_one_holds_it(tmp_path: Path) -> None:
 
 
 def annotate_again(folder: Path, clip: Path) -> tuple[Path, Callable[[], int]]:
-    from tests.fake_annotation import FakeSegmenter, use_fake_model
+    from tests.fake_annotation import use_fake_model
 
     patched = pytest.MonkeyPatch()
     use_fake_model(patched)
-    FakeSegmenter.batches = []
 
     def run() -> int:
         from app import annotate

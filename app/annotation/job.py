@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from app.annotation.formats import FORMATS
 from app.annotation.inputs import Input
-from app.annotation.jsonl_file import Progress, Recording, source_header
+from app.annotation.jsonl_file import Recording, source_header
 from app.annotation.jsonl_lines import as_recorded
 from app.annotation.jsonl_sink import AnnotationSink
 from app.annotation.outcome import Outcome
@@ -136,6 +136,11 @@ class Job:
         """Let the source run into the lines and the video; where there is a video, what is recorded is drawn first."""
         recording, video, outcome = outputs.recording, outputs.video, outputs.outcome
         done = recording.rewind(self.settings.batch)
+        selected = SelectedSource(source, self.settings.selection(-1 if video else done.last_index))
+        recall = Recorded(islice(recording.lines(), done.frames)) if video else None
+        tracker = Tracker()
+        if self.settings.track and not video:
+            rebuild(tracker, recording.lines(), source.frame_hw, source.time_base)
         sinks: list[Sink] = [
             *video,
             *self.progress(one.name, 0 if video else done.frames, self._expected(source), "frame"),
@@ -147,7 +152,7 @@ class Job:
             lines = AnnotationSink(recording.partial, header, file_name=one.file_name, leave_out=leave_out)
             sinks.insert(0, lines)
         try:
-            Stream([self._lane(source, recording, done, sinks)], self.predictor, should_stop).run()
+            Stream([self._lane(selected, sinks, tracker, recall)], self.predictor, should_stop).run()
             outcome.problem = None
         except SourceError as error:
             outcome.problem = str(error)
@@ -157,20 +162,10 @@ class Job:
             if outcome.new_frames:
                 outcome.formats = {}  # of fewer frames
 
-    def _lane(self, source: FileSource, recording: Recording, done: Progress, sinks: Sequence[Sink]) -> Lane:
+    def _lane(self, source: SelectedSource, sinks: Sequence[Sink], tracker: Tracker, recall: Recorded | None) -> Lane:
         """Return the lane of an input; the video needs all frames, and gets those that are recorded from the lines."""
-        panel, tracker = ControlPanel(self.settings.controls()), Tracker()
-        draws = any(isinstance(sink, VideoSink) for sink in sinks)
-        if self.settings.track and not draws:
-            rebuild(tracker, recording.lines(), source.frame_hw, source.time_base)
-        return Lane(
-            SelectedSource(source, self.settings.selection(-1 if draws else done.last_index)),
-            sinks,
-            [as_recorded, Tracking(panel, tracker)],
-            draw=self._draw,
-            panel=panel,
-            recall=Recorded(islice(recording.lines(), done.frames)) if draws else None,
-        )
+        panel = ControlPanel(self.settings.controls())
+        return Lane(source, sinks, [as_recorded, Tracking(panel, tracker)], draw=self._draw, panel=panel, recall=recall)
 
     def _draw(self, result: Result) -> Picture:
         return Renderer(self.model_header["classes"]).draw(result, Controls())
