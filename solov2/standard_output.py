@@ -40,7 +40,7 @@ class _Output:
 
 @contextmanager
 def telling_output_errors() -> Iterator[None]:
-    """Turn an error of standard output, in the block, into an `OutputError`; a reader that has gone is no such error."""
+    """Turn errors of standard output in the block, unless its reader has gone, into `OutputError`."""
     if sys.stdout is None:
         yield
         return
