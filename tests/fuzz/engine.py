@@ -7,21 +7,24 @@ from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from tests.fuzz.target import Target
 
 
-def fuzz_test(target: Target, examples: int, first: int) -> Any:
+def fuzz_test(target: Target, examples: int, first: int, shrink: bool = True) -> Any:
     """Return a function without arguments that gives `target` its known inputs and `examples` new ones.
 
     Args:
         target: what is tested.
         examples: how many inputs are made.
         first: the seed; the same one makes the same inputs.
+        shrink: look for the smallest input that fails, which takes minutes where a try takes seconds.
     """
+
+    target.warm_up()
 
     @seed(first)
     @settings(
         max_examples=examples,
         database=None,
         deadline=None,
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        phases=(Phase.explicit, Phase.generate, *([Phase.shrink] if shrink else [])),
         print_blob=False,
         suppress_health_check=list(HealthCheck),
     )

@@ -39,14 +39,34 @@ class HostileFile:
         digest = hashlib.sha256(self.content).hexdigest()[:12]
         return f"HostileFile({self.name!r}, {len(self.content)} bytes, SHA-256 {digest})"
 
+    def write(self, path: Path) -> None:
+        """Make the file."""
+        path.write_bytes(self.content)
 
-def reads_file(read: Callable[[Path], object], suffix: str) -> Callable[[HostileFile], None]:
-    """Return a function that writes a file of a new folder and gives its path to `read`."""
 
-    def check(file: HostileFile) -> None:
+@dataclass(frozen=True, slots=True)
+class MadeFile:
+    """A file that is made only when it is needed, because it is large; the name says what is hostile about it."""
+
+    name: str
+    make: Callable[[Path], object]
+
+    def __repr__(self) -> str:
+        """Return the name alone."""
+        return f"MadeFile({self.name!r})"
+
+    def write(self, path: Path) -> None:
+        """Make the file."""
+        self.make(path)
+
+
+def reads_file(read: Callable[[Path], object], suffix: str) -> Callable[[HostileFile | MadeFile], None]:
+    """Return a function that writes a file into a new folder and gives its path to `read`."""
+
+    def check(file: HostileFile | MadeFile) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"hostile{suffix}"
-            path.write_bytes(file.content)
+            file.write(path)
             read(path)
 
     return check

@@ -26,7 +26,8 @@ class Target:
         known: inputs that once failed, tried first.
         examples: how many inputs the short run makes.
         max_mb: how much memory one input may add to the process.
-        timeout_seconds: how long one input may take.
+        timeout_seconds: how much of the processor's time one input may take; ten times as much on the clock.
+        warm_up: is called once before the tries, which may each have a process of their own.
     """
 
     name: str
@@ -37,7 +38,8 @@ class Target:
     known: Sequence[Any] = field(default_factory=tuple)
     examples: int = 100
     max_mb: float = 500.0
-    timeout_seconds: float = 30.0
+    timeout_seconds: float = 20.0
+    warm_up: Callable[[], object] = lambda: None
 
     def check(self, value: Any) -> None:
         """Give `value` to the reader.
