@@ -198,6 +198,32 @@ def test_a_damaged_run_is_said_to_be_damaged(
         assert "last.pt" in one_line(capsys)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.update(step="1"), "damaged, or no saved run"),
+        (lambda state: state.update(best_ap=float("nan")), "damaged, or no saved run"),
+        (lambda state: state["optimizer"]["state"][0].pop("exp_avg"), "damaged, or no saved run"),
+        (lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.zeros(3)), "damaged, or no saved run"),
+        (lambda state: state["model"].popitem(), "missing: "),
+        (lambda state: state["averaged"].update(x=torch.zeros(1).expand(10**9)), "1,000,000,000 values, 4 bytes"),
+        (lambda state: state.update(class_names=[torch.ones(1), "b"]), "damaged, or no saved run"),
+    ],
+)
+def test_a_run_whose_state_is_not_its_own_is_not_resumed(
+    folder: Path, train: Callable[..., int], capsys: pytest.CaptureFixture[str], change: Any, message: str
+) -> None:
+    assert train("--epochs", 1) == 0
+    state = torch.load(folder / "run" / "last.pt", weights_only=True)
+    change(state)
+    torch.save(state, folder / "run" / "last.pt")
+    capsys.readouterr()
+    assert train("--epochs", 1) == 2
+    error = one_line(capsys)
+    assert message in error
+    assert "last.pt" in error
+
+
 def test_a_gradient_that_is_not_a_number_leaves_the_weights_as_they_were(
     folder: Path, train: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,23 +16,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from solov2.checkpoints.limits import (
+    MAX_CLASSES,
+    MAX_HEADER_BYTES,
+    class_names_of,
+    complaint_about_input,
+    complaint_about_tensors,
+    metadata_of,
+    parse_json,
+)
+from solov2.checkpoints.tensor_names import OurTensors, under_our_names
 from solov2.checkpoints.unpickle import load_without_executing
 from solov2.errors import CheckpointError, few_of
 from solov2.variants import VARIANTS, find_variant
 
 Source = Literal["safetensors", "openmmlab", "solo-authors", "state-dict"]
 
-_CLASS_WEIGHT = "mask_head.conv_cls.weight"
-_AUTHORS_PREFIXES = {
-    "bbox_head.cate_convs.": "mask_head.cls_convs.",
-    "bbox_head.kernel_convs.": "mask_head.kernel_convs.",
-    "bbox_head.solo_cate.": "mask_head.conv_cls.",
-    "bbox_head.solo_kernel.": "mask_head.conv_kernel.",
-    "mask_feat_head.conv_pred.0.": "mask_head.mask_feature_head.conv_pred.",
-    "mask_feat_head.": "mask_head.mask_feature_head.",
-}
-_FULL_MODULATION = 100.0  # the sigmoid of it is exactly 1 in every precision
-_UNMODULATED_PX = (852, 512)
+CLASS_WEIGHT = "mask_head.conv_cls.weight"
+_SAFETENSORS_DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 _CONTAINERS = ("averaged", "state_dict", "model")  # keys of weights; the first is of our unfinished trainings
 
 
@@ -75,12 +76,19 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         with path.open("rb") as file:
             head = file.read(64)
         if head[8:9] == b"{":  # after the length of the header
-            return _read_safetensors(path)
+            return _read_safetensors(path, int.from_bytes(head[:8], "little"))
         _refuse_other_files(path, head)
         content, left_out = load_without_executing(path)
+        return _from_content(path, content, left_out)
+    except CheckpointError:
+        raise
     except OSError as error:
         raise CheckpointError(f"cannot read weights from {path}: {error.strerror or error}.") from error
-    return _from_content(path, content, left_out)
+    except Exception as error:  # of a file that holds what nobody has thought of
+        raise CheckpointError(
+            f"cannot read weights from {path}: {type(error).__name__}. If other programs read it, please report this "
+            "with what --debug shows."
+        ) from error
 
 
 def save_checkpoint(
@@ -113,7 +121,8 @@ def save_checkpoint(
         "metadata": json.dumps(metadata or {}),
         "input_px": json.dumps(input_px),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    copies = {name: tensor.detach().cpu() for name, tensor in state_dict.items()}
+    tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in copies.items()}
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(tensors, beside, header)
@@ -134,106 +143,89 @@ def _refuse_other_files(path: Path, head: bytes) -> None:
         raise CheckpointError(f"{path} is a web page, not weights. Download the file itself.")
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _read_safetensors(path: Path, header_bytes: int) -> Checkpoint:
+    if header_bytes > MAX_HEADER_BYTES:
+        raise CheckpointError(f"{path} has a header of {header_bytes:,} bytes, at most {MAX_HEADER_BYTES:,} are read.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header: dict[str, str] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            unusual = [name for name in names if file.get_slice(name).get_dtype() not in _SAFETENSORS_DTYPES]
+            if unusual:
+                raise CheckpointError(
+                    f"{path} holds {len(unusual)} tensors of an unusual precision, such as "
+                    f"{file.get_slice(unusual[0]).get_dtype()}. Save them as float32, float16 or bfloat16."
+                )
+            tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged or incomplete: {error}. Get the file again.") from error
-    state_dict, _, authors_px = _our_names(tensors)
-    variant, metadata, own_px = header.get("variant"), _json(header, "metadata"), _json(header, "input_px")
+        raise CheckpointError(f"{path} is damaged or incomplete: {_one_line(error)}. Get the file again.") from error
+    found = _weights_among(path, tensors)
+    variant = header.get("variant")
+    own_px = parse_json(header.get("input_px"))
+    if own_px is not None and (complaint := complaint_about_input(own_px)):
+        raise CheckpointError(f"{path} {complaint}.")
     return Checkpoint(
-        state_dict,
+        found.state_dict,
         "safetensors",
         variant=variant if variant in VARIANTS else None,
-        class_names=_matching(_json(header, "class_names"), state_dict),
-        input_px=(int(own_px[0]), int(own_px[1])) if isinstance(own_px, list) else authors_px,
-        metadata=metadata if isinstance(metadata, dict) else {},
+        class_names=class_names_of(parse_json(header.get("class_names")), _class_count(found.state_dict)),
+        input_px=found.input_px if own_px is None else (own_px[0], own_px[1]),
+        metadata=metadata_of(parse_json(header.get("metadata"))),
     )
 
 
-def _json(header: Mapping[str, str], key: str) -> Any:
-    """Return what a header says, or None where it says nothing or, as others may, not in our form."""
-    try:
-        return json.loads(header.get(key, "null"))
-    except ValueError:
-        return None
+def _weights_among(path: Path, tensors: Mapping[str, Tensor], objects: str = "") -> OurTensors:
+    """Return the tensors under our names, once it is sure that copying them needs no more memory than the file."""
+    complaint = complaint_about_tensors(tensors, path.stat().st_size)
+    if complaint:
+        raise CheckpointError(f"{path} {complaint}.")
+    found = under_our_names({name: tensor.detach() for name, tensor in tensors.items()})
+    if not found.state_dict:
+        raise CheckpointError(
+            f"{path} holds no weights: no dictionary of tensors in it, or under 'state_dict' in it.{objects}"
+        )
+    if _class_count(found.state_dict) > MAX_CLASSES:
+        raise CheckpointError(
+            f"{path} tells {_class_count(found.state_dict):,} classes apart, at most {MAX_CLASSES:,} are read."
+        )
+    return found
+
+
+def _class_count(state_dict: Mapping[str, Tensor]) -> int:
+    weight = state_dict.get(CLASS_WEIGHT)
+    return 0 if weight is None or not weight.ndim else len(weight)
 
 
 def _from_content(path: Path, content: Any, left_out: tuple[str, ...]) -> Checkpoint:
     """Find the weights in what a pickle held."""
     outer = content if isinstance(content, dict) else {}
     inner = next((outer[key] for key in _CONTAINERS if isinstance(outer.get(key), dict)), outer)
-    tensors = {str(name): tensor.detach() for name, tensor in inner.items() if isinstance(tensor, Tensor)}
-    if not tensors:
-        objects = f" Objects of {few_of(left_out, 3)} are not read: save their state_dict()." if left_out else ""
-        raise CheckpointError(
-            f"{path} holds no weights: no dictionary of tensors in it, or under 'state_dict' in it.{objects}"
-        )
+    tensors = {name: value for name, value in inner.items() if isinstance(value, Tensor) and isinstance(name, str)}
+    objects = f" Objects of {few_of(left_out, 3)} are not read: save their state_dict()." if left_out else ""
+    found = _weights_among(path, tensors, objects)
     meta = outer.get("meta")
-    state_dict, is_authors, input_px = _our_names(tensors)
-    source: Source = "solo-authors" if is_authors else "openmmlab" if isinstance(meta, dict) else "state-dict"
+    source: Source = "solo-authors" if found.is_authors else "openmmlab" if isinstance(meta, dict) else "state-dict"
     facts = meta if isinstance(meta, dict) else {}
+    named = outer.get("class_names")
     return Checkpoint(
-        state_dict,
+        found.state_dict,
         source,
         variant=next((name for name, row in VARIANTS.items() if row.weights_file == path.name), None),
-        class_names=_matching(outer.get("class_names") or _class_names(facts), state_dict),
-        input_px=input_px,
-        metadata={key: value for key, value in facts.items() if _is_short(value)},
+        class_names=class_names_of(_class_names(facts) if named is None else named, _class_count(found.state_dict)),
+        input_px=found.input_px,
+        metadata=metadata_of({key: value for key, value in facts.items() if isinstance(value, int | float | str)}),
         left_out=left_out,
     )
-
-
-def _our_names(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool, tuple[int, int] | None]:
-    """Return the tensors under our names, whether they had those of the SOLO authors' code, and their input's size."""
-    plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    plain = {name: tensor for name, tensor in plain.items() if not name.startswith("ema_")}
-    renamed = {_our_name(name): tensor for name, tensor in plain.items()}
-    is_unmodulated = _modulate(renamed)
-    return renamed, renamed.keys() != plain.keys(), _UNMODULATED_PX if is_unmodulated else None
-
-
-def _our_name(name: str) -> str:
-    for theirs, ours in _AUTHORS_PREFIXES.items():
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
-    return name
-
-
-def _modulate(state_dict: dict[str, Tensor]) -> bool:
-    """Give deformable convolutions without modulation one that is exactly 1, and return whether there are any.
-
-    Only one published model has them, the SOLO authors' Light model (`solov2_light_512_dcn_r50_fpn_8gpu_3x`).
-    """
-    is_unmodulated = False
-    for name in [name for name in state_dict if name.endswith(".conv_offset.weight")]:
-        weight, bias_name = state_dict[name], name.removesuffix("weight") + "bias"
-        taps = weight.shape[2] * weight.shape[3]
-        if len(weight) == 2 * taps and bias_name in state_dict:
-            bias = state_dict[bias_name]
-            state_dict[name] = torch.cat([weight, weight.new_zeros(taps, *weight.shape[1:])])
-            state_dict[bias_name] = torch.cat([bias, bias.new_full((taps,), _FULL_MODULATION)])
-            is_unmodulated = True
-    return is_unmodulated
 
 
 def _class_names(meta: Mapping[str, Any]) -> Any:
     """Return what OpenMMLab's files say about the classes; 2.x and 3.x keep it in different places."""
     dataset = meta.get("dataset_meta")
     places = [dataset, meta] if isinstance(dataset, dict) else [meta]
-    return next((place[key] for place in places for key in ("classes", "CLASSES") if place.get(key)), None)
+    named = [place.get(key) for place in places for key in ("classes", "CLASSES")]
+    return next((names for names in named if isinstance(names, str | list | tuple) and names), None)
 
 
-def _matching(names: Any, state_dict: Mapping[str, Tensor]) -> tuple[str, ...] | None:
-    """Return the class names if there is one for each class of the weights."""
-    if isinstance(names, str):  # of a single class
-        names = (names,)
-    if not isinstance(names, list | tuple) or len(names) != len(state_dict.get(_CLASS_WEIGHT, ())):
-        return None
-    return tuple(str(name) for name in names)
-
-
-def _is_short(value: object) -> bool:
-    return isinstance(value, int | float) or (isinstance(value, str) and "\n" not in value)
+def _one_line(error: Exception) -> str:
+    """Return what a library says about a file, which may repeat what the file says."""
+    return ascii(str(error)[:200])[1:-1]

@@ -3,32 +3,42 @@
 A pickle is a program: it names functions and classes, and calls them. torch's restricted reader (`weights_only=True`)
 knows the few names that tensors need and refuses all others, harmless training logs among them. Here every name is
 listed before anything is read. One from Python's standard library that is no data container (`os.system`,
-`builtins.eval`) makes the file refused; any other goes to the restricted reader with a stand-in that ignores what it
-is called with.
+`builtins.eval`) makes the file refused, and so does one of torch that makes a tensor that is not dense, or memory that
+the file does not hold; any other goes to the restricted reader with a stand-in that ignores what it is called with.
 """
 
 import builtins
-import pickletools
+import mmap
+import os
+import re
 import sys
 import threading
-import zipfile
-from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from io import BytesIO
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 
-from solov2.errors import CheckpointError
+from solov2.checkpoints.pickle_scan import PickleLimitError, PickleScan, Storage, scan_pickle
+from solov2.checkpoints.torch_zip import ZIP_START, open_torch_zip
+from solov2.errors import CheckpointError, few_of
 
-_ZIP_START = b"PK\x03\x04"
 _LEGACY_PICKLES = 5  # before torch 1.6: magic number, protocol, platform, the object, the keys of its storages
+_LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first of them
 _TORCH_PROTOCOL = 2
 _DATA_MODULES = {"collections", "copyreg", "datetime", "decimal", "fractions", "pathlib", "uuid"}
 _DATA_NAMES = {"_codecs.encode", "argparse.Namespace", "types.SimpleNamespace"}
 _DATA_NAMES |= {"builtins.getattr"}  # how members of an enum are written; its stand-in looks nothing up
+_STORAGE_BYTES = {
+    **dict.fromkeys(("torch.DoubleStorage", "torch.LongStorage"), 8),
+    **dict.fromkeys(("torch.FloatStorage", "torch.IntStorage"), 4),
+    **dict.fromkeys(("torch.HalfStorage", "torch.BFloat16Storage", "torch.ShortStorage"), 2),
+    **dict.fromkeys(("torch.ByteStorage", "torch.CharStorage", "torch.BoolStorage"), 1),
+}
+_DENSE = {f"torch._utils._rebuild_{what}" for what in ("tensor", "tensor_v2", "parameter", "parameter_with_state")}
+_DENSE |= _STORAGE_BYTES.keys()
+_MAKES_TENSORS = re.compile(r"torch\.(.*\.)?(_rebuild_\w+|\w*Tensor|\w*Storage|_get_layout)|builtins\.bytearray")
 _torch_safe_globals_lock = threading.Lock()  # torch keeps one list for the whole process
 
 
@@ -50,27 +60,58 @@ class _DictStandIn:
 def load_without_executing(path: Path) -> tuple[Any, tuple[str, ...]]:
     """Read a file written by `torch.save`, in the zip format or the one before torch 1.6, onto the CPU.
 
+    Needs no more memory than the file has bytes, and some for the pickle.
+
     Returns:
         What was saved, and the names of the foreign classes whose objects were left out of it.
 
     Raises:
-        CheckpointError: the file names a function that no weights need, or it is damaged.
+        CheckpointError: the file names a function that no weights need, claims what it does not hold, or is damaged.
         OSError: it cannot be opened.
     """
     with path.open("rb") as file:
         try:
-            names, protocols = _scan(file)
-            _refuse_functions(path, names)
-            if protocols - {_TORCH_PROTOCOL}:
-                raise CheckpointError(f"{path} has pickle protocol {max(protocols)}, need 2. Write it with torch.save.")
+            found = _scan(file)
+            _refuse_protocols(path, found)
             file.seek(0)
-            return _load(file, names), tuple(sorted(name for name in names if _is_foreign(name)))
+            return _load(file, found.names), tuple(sorted(name for name in found.names if _is_foreign(name)))
+        except PickleLimitError as error:
+            raise CheckpointError(f"{path} {error}, which no weights need. Do not trust this file.") from error
         except (CheckpointError, OSError):
             raise
         except Exception as error:  # a damaged pickle can raise anything
             raise CheckpointError(
                 f"{path} is damaged, incomplete or was not written by torch.save. Get the file again."
             ) from error
+
+
+def _scan(file: IO[bytes]) -> PickleScan:
+    """Return what is in a file's pickles, and refuse what must not be read, before any of them is."""
+    path, found = Path(file.name), PickleScan()
+    size = os.fstat(file.fileno()).st_size
+    if file.read(len(ZIP_START)) == ZIP_START:
+        archive = open_torch_zip(file)
+        scan_pickle(archive.pickle, found)
+        _refuse_names(path, found.names)
+        for storage in found.storages.values():
+            held = archive.storage_bytes.get(storage.key, 0)
+            if _claimed_bytes(storage) > held:
+                raise ValueError(f"{storage} has only {held} bytes")
+    else:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pickles:  # its `read` gives no more than there is
+            for _ in range(_LEGACY_PICKLES):
+                scan_pickle(cast(IO[bytes], pickles), found)
+            _refuse_names(path, found.names)
+            if found.protocols <= {_TORCH_PROTOCOL} and pickles[: len(_LEGACY_START)] != _LEGACY_START:
+                raise ValueError("no magic number")
+        claimed = sum(map(_claimed_bytes, found.storages.values()))
+        if claimed > size:
+            raise ValueError(f"the storages need {claimed} bytes, the file has {size}")
+    return found
+
+
+def _claimed_bytes(storage: Storage) -> int:
+    return storage.numel * _STORAGE_BYTES[storage.kind]
 
 
 def _load(file: IO[bytes], names: set[str]) -> Any:
@@ -81,12 +122,23 @@ def _load(file: IO[bytes], names: set[str]) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _refuse_functions(path: Path, names: set[str]) -> None:
+def _refuse_names(path: Path, names: set[str]) -> None:
     wanted = sorted(name for name in names if _is_standard(name) and not _is_data(name))
     if wanted:
         raise CheckpointError(
-            f"{path} asks to run {', '.join(wanted)}, which no weights need. Nothing was run; do not trust this file."
+            f"{path} asks to run {few_of(wanted)}, which no weights need. Nothing was run; do not trust this file."
         )
+    unusual = sorted(name for name in names - _DENSE if _MAKES_TENSORS.fullmatch(name))
+    if unusual:
+        raise CheckpointError(
+            f"{path} holds tensors that are not dense or of an unusual precision ({few_of(unusual, 2)}). "
+            "Save the model's state_dict() alone, in float32, float16 or bfloat16."
+        )
+
+
+def _refuse_protocols(path: Path, found: PickleScan) -> None:
+    if found.protocols - {_TORCH_PROTOCOL}:
+        raise CheckpointError(f"{path} has pickle protocol {max(found.protocols)}, need 2. Write it with torch.save.")
 
 
 def _is_standard(name: str) -> bool:
@@ -101,47 +153,3 @@ def _is_data(name: str) -> bool:
 
 def _is_foreign(name: str) -> bool:
     return not _is_standard(name) and not name.startswith("torch.")
-
-
-def _scan(file: IO[bytes]) -> tuple[set[str], set[int]]:
-    """Return the dotted names and the protocols in a file's pickles, without reading any of them as one."""
-    names: set[str] = set()
-    protocols: set[int] = set()
-    for pickle in _pickles(file):
-        strings: list[str] = []
-        for opcode, argument in _opcodes(pickle):
-            if opcode in ("GLOBAL", "INST"):
-                names.add(_modern_name(*argument.split(" ", 1)))
-            elif opcode == "STACK_GLOBAL":
-                names.add(_modern_name(*strings[-2:]))
-            elif opcode == "PROTO":
-                protocols.add(argument)
-            elif isinstance(argument, str):
-                strings.append(argument)
-    return names, protocols
-
-
-def _pickles(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    is_zip = file.read(len(_ZIP_START)) == _ZIP_START
-    file.seek(0)
-    if is_zip:
-        with zipfile.ZipFile(file) as archive:
-            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                raise CheckpointError(f"{file.name} is a TorchScript program, need weights written by torch.save.")
-            yield from (BytesIO(archive.read(name)) for name in archive.namelist() if name.endswith("/data.pkl"))
-    else:
-        yield from [file] * _LEGACY_PICKLES
-
-
-def _opcodes(pickle: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    try:
-        for opcode, argument, _ in pickletools.genops(pickle):
-            yield opcode.name, argument
-    except ValueError:  # not a pickle from here on, which the reader will report
-        return
-
-
-def _modern_name(module: str = "?", name: str = "?") -> str:
-    """Return `module.name` as Python 3 calls it."""
-    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
-    return f"{module}.{name}"

@@ -7,7 +7,7 @@ import torch
 from solov2.checkpoints.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from solov2.checkpoints.identify import class_count, describe_misfit, fit_state_dict, identify_variant, variant_of
 from solov2.checkpoints.published import sha256_of
-from solov2.errors import CheckpointError
+from solov2.errors import CheckpointError, few_of
 from solov2.network.model import SOLOv2
 from solov2.variants import VARIANTS
 
@@ -24,14 +24,13 @@ def print_info(options: argparse.Namespace) -> int:
         "variant": variant or f"unknown: {describe_misfit(tensors)}",
         "classes": f"{len(names)}: {', '.join(names)}" if names else "not said",
         "tensors": f"{len(tensors)}, with {numbers / 1e6:.1f} M parameters",
-        "left out": ", ".join(checkpoint.left_out) or "nothing",
+        "left out": few_of(checkpoint.left_out, 20) or "nothing",
         "SHA-256": sha256_of(options.file),
-        **checkpoint.metadata,
     }
     size_px = checkpoint.input_px or (VARIANTS[variant].long_px, VARIANTS[variant].short_px) if variant else None
     if size_px:
         rows["test size"] = f"{size_px[0]} x {size_px[1]}"
-    for title, value in rows.items():
+    for title, value in ({**checkpoint.metadata} | rows).items():  # what the file says hides nothing
         print(f"{title:<17} {value}")
     return 0
 

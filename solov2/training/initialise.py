@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from solov2.checkpoints.checkpoint import read_checkpoint
-from solov2.checkpoints.identify import fit_state_dict
+from solov2.checkpoints.identify import class_count, fit_state_dict
 from solov2.errors import CheckpointError, DownloadError
 from solov2.network.model import SOLOv2
 
@@ -59,7 +59,7 @@ def load_initial_weights(model: SOLOv2, path: Path) -> None:
     for name in ("mask_head.conv_cls.weight", "mask_head.conv_cls.bias"):
         own = model.state_dict()[name].clone()
         theirs = state_dict.get(name)
-        if theirs is not None and theirs.shape[1:] == own.shape[1:]:
+        if theirs is not None and theirs.shape == (class_count(checkpoint, model.variant.name), *own.shape[1:]):
             for label, class_name in enumerate(model.class_names):
                 if class_name in (checkpoint.class_names or ()):
                     own[label] = theirs[(checkpoint.class_names or ()).index(class_name)]

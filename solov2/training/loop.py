@@ -1,19 +1,16 @@
-"""A training under way: its weights, its optimizer, one step of it, and how it is saved and resumed."""
+"""A training under way: its weights, its optimizer, and one step of it."""
 
-import json
 import math
-import os
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from solov2.decoding.geometry import normalisation
-from solov2.errors import CheckpointError, SOLOv2Error
+from solov2.errors import SOLOv2Error
 from solov2.network.model import SOLOv2
 from solov2.training.batches import Batch
 from solov2.training.distributed import ALONE, Processes
@@ -130,62 +127,3 @@ def prepare_run(
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     optimizer = make_optimizer(model, config)
     return Run(config, model, processes.connect(model), averaged, optimizer, scaler, processes=processes)
-
-
-def save_run(run: Run, path: Path) -> None:
-    """Write everything needed to go on, beside `path` first, so that a cut leaves the older file whole.
-
-    Raises:
-        SOLOv2Error: the file cannot be written.
-    """
-    state = {
-        "config": asdict(run.config),
-        "class_names": list(run.model.class_names),
-        "model": run.model.state_dict(),
-        "averaged": run.averaged.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "scaler": run.scaler.state_dict(),
-        "step": run.step,
-        "best_ap": run.best_ap,
-        "trained_seconds": run.trained_seconds,
-    }
-    partial = path.with_suffix(".partial")
-    try:
-        torch.save(state, partial)
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch tells of a full disk by the latter
-        partial.unlink(missing_ok=True)
-        raise SOLOv2Error(f"could not write {path}: {str(error).splitlines()[0]}") from error
-
-
-def resume_run(run: Run, path: Path) -> None:
-    """Bring a fresh `run` to where `path` was saved.
-
-    Raises:
-        CheckpointError: the file cannot be read, or belongs to a run with other settings or classes.
-    """
-    try:
-        # not onto the device: AdamW's counters would stay there, and each be waited for at every step
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        saved = _plain(state["config"])
-    except Exception as error:
-        raise CheckpointError(f"{path} is damaged, or no saved run. Delete it to start afresh") from error
-    wanted = _plain(asdict(run.config))
-    # Settings that are younger than the file had their defaults' effect.
-    saved = _plain(asdict(TrainConfig(variant=run.config.variant, epochs=run.config.epochs))) | saved
-    different = [f"{key} {saved[key]} there, {wanted[key]} here" for key in wanted if saved[key] != wanted[key]]
-    if tuple(state["class_names"]) != run.model.class_names:
-        different.append(f"classes {state['class_names']} there, {list(run.model.class_names)} here")
-    if different:
-        raise CheckpointError(f"{path} is of another run: {'; '.join(different)}. Choose another --out")
-    run.model.load_state_dict(state["model"])
-    run.averaged.load_state_dict(state["averaged"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    if state["scaler"] and run.scaler.is_enabled():  # neither is there but with float16
-        run.scaler.load_state_dict(state["scaler"])
-    run.step, run.best_ap, run.trained_seconds = state["step"], state["best_ap"], state["trained_seconds"]
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(config))
-    return plain

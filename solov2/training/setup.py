@@ -16,7 +16,8 @@ from solov2.files import writing
 from solov2.network.model import SOLOv2
 from solov2.training.distributed import Processes
 from solov2.training.initialise import load_backbone, load_initial_weights
-from solov2.training.loop import Run, prepare_run, resume_run
+from solov2.training.loop import Run, prepare_run
+from solov2.training.saved_run import resume_run
 from solov2.training.train_config import TrainConfig, find_preset, fine_tuning, preset_of
 from solov2.variants import VARIANTS, find_variant
 

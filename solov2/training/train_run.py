@@ -22,10 +22,11 @@ from solov2.output_lock import locked
 from solov2.runtime.device import find_dtype
 from solov2.training.batches import Batch, steps_per_epoch, training_batches
 from solov2.training.distributed import joined_processes
-from solov2.training.loop import Run, learning_rate, save_run, training_step
+from solov2.training.loop import Run, learning_rate, training_step
 from solov2.training.losses import Losses
 from solov2.training.previews import write_previews
 from solov2.training.report import write_report
+from solov2.training.saved_run import save_run
 from solov2.training.setup import Data, choose_config, open_data, start_run
 
 LOG_EVERY_STEPS = 20
