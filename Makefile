@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test fuzz check format setup bench clean
+.PHONY: run test fuzz check audit format setup bench clean
 
 SECONDS ?= 60
 
@@ -23,10 +23,13 @@ test: setup  ## run the tests
 fuzz: setup  ## look for inputs that a reader fails on: make fuzz SECONDS=60 (for each reader)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
-check: setup  ## lint, formatting, types
+check: setup  ## lint, security, formatting, types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+audit: setup  ## known vulnerabilities of the installed packages (needs the network)
+	$(BIN)/python -m tests.audit
 
 format: setup  ## put the code in order
 	$(BIN)/ruff check --fix
