@@ -16,7 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from solov2.checkpoints.limits import (
+from solov2.checkpoints.tensor_names import OurTensors, under_our_names
+from solov2.checkpoints.unpickle import load_without_executing
+from solov2.checkpoints.weight_limits import (
     MAX_CLASSES,
     MAX_HEADER_BYTES,
     class_names_of,
@@ -25,8 +27,6 @@ from solov2.checkpoints.limits import (
     metadata_of,
     parse_json,
 )
-from solov2.checkpoints.tensor_names import OurTensors, under_our_names
-from solov2.checkpoints.unpickle import load_without_executing
 from solov2.errors import CheckpointError, few_of
 from solov2.variants import VARIANTS, find_variant
 

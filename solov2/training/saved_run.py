@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from solov2.checkpoints.identify import fit_state_dict
-from solov2.checkpoints.limits import complaint_about_tensors
 from solov2.checkpoints.unpickle import load_without_executing
+from solov2.checkpoints.weight_limits import complaint_about_tensors
 from solov2.errors import CheckpointError, SOLOv2Error
 from solov2.training.loop import Run
 from solov2.training.train_config import TrainConfig

@@ -90,11 +90,9 @@ def header_files() -> list[HostileFile]:
     return [HostileFile(f"safetensors: {name}", content) for name, content in made.items()]
 
 
-_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=12,
-)
+_LEAVES = st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.floats() | st.text(max_size=8)
+_INNER = _LEAVES | st.lists(_LEAVES, max_size=4)
+_VALUES = _INNER | st.lists(_INNER, max_size=4) | st.dictionaries(st.text(max_size=4), _INNER, max_size=3)
 _JSON = _VALUES.map(json.dumps)
 _METADATA = st.dictionaries(
     st.sampled_from(["variant", "class_names", "metadata", "input_px"]), st.sampled_from(["nano", "r50"]) | _JSON
