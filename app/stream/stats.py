@@ -75,6 +75,7 @@ class StreamStats:
         self._dropped: Counter[str] = Counter()
         self._ages = _Histogram()
         self._inside = threading.local()
+        self._ages = _Histogram()
 
     def captured(self) -> None:
         """Count a frame that the source gave."""
