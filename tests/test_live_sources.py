@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -13,8 +14,12 @@ import numpy as np
 import pytest
 
 from app.sources import camera, live, network, open_source, redact
+from app.sources.backoff import Backoff
 from app.sources.camera import list_cameras
+from app.sources.lasting import find_lasting
+from app.sources.settings import SourceSettings
 from app.stream.frames import Frame
+from app.stream.source_status import SourceStatus
 from app.stream_errors import SourceError
 from tests.fake_media import frames_until_error, grey, write_video
 
@@ -237,9 +242,15 @@ class FakeCapture:
 
     left = 5
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, backend: int) -> None:
+        assert backend == cv2.CAP_V4L2
         self.is_there = number in (0, 2)
         self.released = False
+        self.asked: list[tuple[int, float]] = []
+
+    def set(self, prop: int, value: float) -> bool:
+        self.asked.append((prop, value))
+        return True
 
     def grab(self) -> bool:
         self.left -= 1
@@ -255,7 +266,7 @@ class FakeCapture:
         return self.retrieve() if self.grab() else (False, None)
 
     def get(self, prop: int) -> float:
-        return 15.0
+        return cv2.VideoWriter.fourcc(*"MJPG") if prop == cv2.CAP_PROP_FOURCC else 15.0
 
     def release(self) -> None:
         self.released = True
@@ -283,6 +294,32 @@ def test_a_camera_gives_rgb_frames_with_their_time_of_arrival_until_it_is_unplug
     assert min(ages) >= 0.01, "they count from before the decoding"
     assert tuple(frames[0].image[0, 0]) == (0, 0, 255)
     assert [frame.pts for frame in frames] == sorted(frame.pts for frame in frames)
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_camera_is_asked_for_format_size_and_rate_and_tells_what_it_gives() -> None:
+    source = camera.CameraSource(0, SourceSettings(camera_wh=(1280, 720), camera_fps=60, camera_format="MJPG"))
+    capture: Any = source._capture
+    assert capture.asked == [
+        (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+        (cv2.CAP_PROP_FRAME_WIDTH, 1280),
+        (cv2.CAP_PROP_FRAME_HEIGHT, 720),
+        (cv2.CAP_PROP_FPS, 60),
+    ]
+    assert source.details == "64x48 MJPG 15 fps"
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_camera_that_was_unplugged_comes_back() -> None:
+    told: list[SourceStatus] = []
+    source = find_lasting("0", backoff=Backoff(0.05, 0.05), listener=told.append)()
+    assert len(list(islice(source, 10))) == 10
+    source.close()
+    assert next(status.reason for status in told if status.phase == "waiting") == (
+        "it gives no more pictures: was it unplugged?"
+    )
+    with pytest.raises(SourceError, match="could not open camera 7: no such device"):
+        find_lasting("7")()
 
 
 @pytest.mark.usefixtures("cameras")

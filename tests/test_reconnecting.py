@@ -178,12 +178,13 @@ def test_a_connection_that_hangs_for_ever_takes_one_thread_however_often_it_is_t
             yield from super().__iter__()
             hanging.wait(20)
 
-    before = connection_threads()
+    while connection_threads():  # of the test before
+        time.sleep(0.02)
     source = ReconnectingSource("camera", opening(HangingConnection(1)), AT_ONCE, silent_seconds=0.1)
     reading = threading.Thread(target=lambda: list(source))
     reading.start()
     time.sleep(1.2)
-    assert connection_threads() - before == 1
+    assert connection_threads() == 1
     assert source.status.reason == "the connection before this one has not ended yet"
     hanging.set()
     source.close()

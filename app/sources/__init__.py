@@ -1,4 +1,4 @@
-"""Where frames come from: cameras, video files, pictures, network streams, and the built-in clip.
+"""Where frames come from: cameras, video files, pictures, network streams, the screen, and the built-in clip.
 
 Each kind of source is imported when one is opened: PyAV for files alone, OpenCV's cameras for cameras alone.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.sources.address import redact, scheme_of
+from app.sources.settings import SourceSettings
 from app.stream_errors import SourceError
 from solov2.files import PICTURE_SUFFIXES
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from app.stream.parts import Source
 
 _CAMERA_DIGITS = 3
+_SCREEN = "screen:"
 
-__all__ = ["find_source", "open_source", "redact"]
+__all__ = ["find_source", "is_camera", "open_source", "redact"]
 
 
 def open_source(spec: str, uses_gpu: bool = False) -> "Source":
@@ -26,7 +28,7 @@ def open_source(spec: str, uses_gpu: bool = False) -> "Source":
 
     Args:
         spec: a camera's number such as `0`, the path of a video, a picture or a folder of pictures, an address such as
-            `rtsp://host/path`, or `demo`, the built-in clip.
+            `rtsp://host/path`, `screen:` or a part of it, `screen:LEFT,TOP,WIDTHxHEIGHT`, or `demo`, the built-in clip.
         uses_gpu: a video file is decoded on the NVIDIA device where that works.
 
     Raises:
@@ -35,24 +37,37 @@ def open_source(spec: str, uses_gpu: bool = False) -> "Source":
     return find_source(spec, uses_gpu)()
 
 
-def find_source(spec: str, uses_gpu: bool = False) -> "Callable[[], Source]":
+def is_camera(spec: str) -> bool:
+    """Whether `spec` is a camera's number."""
+    return spec.isdecimal() and len(spec) <= _CAMERA_DIGITS
+
+
+def find_source(spec: str, uses_gpu: bool = False, settings: SourceSettings | None = None) -> "Callable[[], Source]":
     """Check that `spec` names something, and return what opens it, as `open_source` does. Nothing is opened yet.
+
+    Args:
+        spec: see `open_source`.
+        uses_gpu: see `open_source`.
+        settings: how it is opened; instead of `uses_gpu`.
 
     Raises:
         SourceError: there is no such file or folder.
     """
+    settings = settings or SourceSettings(uses_gpu)
     if spec == "demo":
         return _open_demo
-    if spec.isdecimal() and len(spec) <= _CAMERA_DIGITS:
-        return partial(_open_camera, int(spec))
+    if is_camera(spec):
+        return partial(_open_camera, int(spec), settings)
     if scheme_of(spec) is not None:
-        return partial(_open_network, spec)
+        return partial(_open_network, spec, settings)
+    if spec.startswith(_SCREEN):
+        return partial(_open_screen, spec)
     path = Path(spec)
     if not spec or not os.path.exists(path):
         raise SourceError(f"no such file or folder: {spec}. A source is a camera number, a path, an address or 'demo'")
     if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
         return partial(_open_pictures, path)
-    return partial(_open_video, path, uses_gpu)
+    return partial(_open_video, path, settings.uses_gpu)
 
 
 def _open_demo() -> "Source":
@@ -61,16 +76,22 @@ def _open_demo() -> "Source":
     return DemoSource()
 
 
-def _open_camera(number: int) -> "Source":
+def _open_camera(number: int, settings: SourceSettings) -> "Source":
     from app.sources.camera import CameraSource
 
-    return CameraSource(number)
+    return CameraSource(number, settings)
 
 
-def _open_network(address: str) -> "Source":
+def _open_network(address: str, settings: SourceSettings) -> "Source":
     from app.sources.network import open_network
 
-    return open_network(address)
+    return open_network(address, uses_gpu=settings.uses_gpu, rtsp_transport=settings.rtsp_transport)
+
+
+def _open_screen(spec: str) -> "Source":
+    from app.sources.screen import open_screen
+
+    return open_screen(spec)
 
 
 def _open_pictures(path: Path) -> "Source":

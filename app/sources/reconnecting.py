@@ -68,8 +68,9 @@ class ReconnectingSource:
         backoff: Backoff | None = None,
         listener: Listener | None = None,
         silent_seconds: float = SILENT_SECONDS,
+        first: "Source | None" = None,
     ) -> None:
-        """Open nothing yet: that happens in the thread that reads.
+        """Open nothing yet: that happens in threads of its own.
 
         Args:
             source_id: a name to show, without any password.
@@ -77,6 +78,7 @@ class ReconnectingSource:
             backoff: between the tries; by default for ever.
             listener: called with every new status, in the thread that reads.
             silent_seconds: a connection that gives no frame for so long is given up.
+            first: a connection to begin with, just opened.
         """
         self.source_id = source_id
         self.status = SourceStatus("connecting", time.monotonic())
@@ -87,6 +89,9 @@ class ReconnectingSource:
         self._closed = threading.Event()
         self._reader: _Reader | None = None
         self._corrupt_before = 0
+        self._first = first
+        if first is not None:
+            self._learn(first)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames until it is closed.
@@ -119,15 +124,16 @@ class ReconnectingSource:
     def close(self) -> None:
         """Stop at once, whatever the connection is doing."""
         self._closed.set()
-        reader = self._reader
-        if reader is not None:
-            reader.leave()
+        if self._first is not None:
+            self._first.close()
+        if self._reader is not None:
+            self._reader.leave()
 
     def _frames(self) -> Iterator[Frame]:
         """Yield the frames of one connection, until it is closed; raise SourceError when it fails."""
         if self._reader is not None and self._reader.is_alive:  # such as a driver that hangs: one thread is enough
             raise SourceError(f"could not open {self.source_id}: {_HANGS}", Fault.TIMED_OUT, _HANGS)
-        reader = self._reader = _Reader(self._open)
+        reader = self._reader = _Reader(self._connect)
         is_first = True
         try:
             while not self._closed.is_set():
@@ -137,20 +143,22 @@ class ReconnectingSource:
                     return
                 except Empty:
                     raise self._silence() from None
-                if is_first:
-                    self._learn(reader)
+                if is_first and reader.source is not None:
+                    self._learn(reader.source)
                 is_first = False
                 yield frame
         finally:
             reader.leave()
             self._corrupt_before += reader.corrupt
 
-    def _learn(self, reader: "_Reader") -> None:
-        source = reader.source
-        if source is not None:
-            self.frame_hw, self.frame_rate = source.frame_hw, source.frame_rate
-            if isinstance(source, Connection):
-                self.status = replace(self.status, details=source.details)
+    def _connect(self) -> "Source":
+        first, self._first = self._first, None
+        return first if first is not None else self._open()
+
+    def _learn(self, source: "Source") -> None:
+        self.frame_hw, self.frame_rate = source.frame_hw, source.frame_rate
+        if isinstance(source, Connection):
+            self.status = replace(self.status, details=source.details)
 
     def _silence(self) -> SourceError:
         reason = f"nothing came for {self._silent_seconds:.0f} s"
