@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from contextlib import suppress
 
+from app.sources.backoff import Backoff, parse_retry
 from solov2.errors import UnknownNameError
 from solov2.runtime.names import check_device_name, check_dtype_name
 from solov2.variants import VARIANTS, find_weights_file
@@ -51,6 +52,38 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def retry(text: str) -> Backoff:
+    """Parse how often a lost source is opened again."""
+    try:
+        return parse_retry(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def seconds(text: str) -> float:
+    """Parse a number above 0."""
+    with suppress(ValueError):
+        number = float(text)
+        if 0 < number < float("inf"):
+            return number
+    raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+
+
+def size(text: str) -> tuple[int, int]:
+    """Parse WIDTHxHEIGHT, such as 1280x720; return (width, height)."""
+    width, _, height = text.lower().partition("x")
+    if width.isdecimal() and height.isdecimal() and int(width) and int(height):
+        return int(width), int(height)
+    raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT, such as 1280x720, got {text!r}")
+
+
+def four_letters(text: str) -> str:
+    """Parse the name of a camera's format."""
+    if len(text) == 4 and text.isascii():
+        return text.upper()
+    raise argparse.ArgumentTypeError(f"must be four letters, such as MJPG, got {text!r}")
 
 
 def names(text: str) -> frozenset[str]:

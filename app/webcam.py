@@ -10,9 +10,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.options import add_model_options, check_model_options, count, names, score
+from app.lane_plan import LanePlan, PlanError, plan_sources, separate_files
+from app.options import (
+    add_model_options,
+    check_model_options,
+    count,
+    four_letters,
+    names,
+    retry,
+    score,
+    seconds,
+    size,
+)
 from app.sinks.writable import check_video_path, check_writable
 from app.sources import find_source
+from app.sources.backoff import MAX_SECONDS, Backoff
 from app.stream.controls import Controls
 from app.stream_errors import SinkError
 from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
@@ -31,50 +43,93 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the options."""
     parser = CommandParser(prog=program("app.webcam"), description=DESCRIPTION)
     add = parser.add_argument
-    add("--source", default="0", help="camera number (0), video, picture, folder of pictures, address, or 'demo'")
+    add(
+        "--source",
+        action="append",
+        dest="sources",
+        help="camera number (0), video, picture, folder of pictures, address, 'screen:' or 'demo'; again for another",
+    )
+    add("--config", type=Path, metavar="CAMERAS.yaml", help="take the sources from a file; see the README")
     add_model_options(parser)
-    add("--save", type=Path, metavar="FILE.mp4", help="write the annotated video there")
+    add("--save", type=Path, metavar="FILE.mp4", help="write the annotated video there, such as {source}-{time}.mp4")
     add("--headless", action="store_true", help="open no window")
     add("--score", type=score, default=Controls().score_threshold, help="least score to show, 0 to 1 (%(default)s)")
     add("--classes", type=names, metavar="NAME,NAME", help="show these classes only")
     add("--track", action="store_true", help="give each instance an id and a colour that last")
     add("--max-frames", type=count, metavar="N", help="stop after N frames")
-    add("--stats-json", type=Path, metavar="FILE", help="write rates, ages and drops there at the end")
+    add("--stats-json", type=Path, metavar="FILE", help="write counters there at the end; in a .jsonl, every second")
     add("--no-readout", action="store_true", help="draw no rates into the picture")
     add("--list-cameras", action="store_true", help="list the cameras that can be opened, and stop")
+    add_live_options(parser)
     add_pixel_option(parser)
     add_debug_flag(parser)
     return parser
 
 
+def add_live_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the options of cameras and streams."""
+    group = parser.add_argument_group("cameras and streams")
+    add = group.add_argument
+    add("--retry", type=retry, default=Backoff(), metavar="N", help="open a lost source again: N, never or (forever)")
+    add("--retry-seconds", type=seconds, default=MAX_SECONDS, metavar="S", help="longest wait before it (%(default)g)")
+    add("--max-age-ms", type=count, metavar="MS", help="of a live source, leave out frames older than that")
+    add("--rtsp-transport", choices=("tcp", "udp"), default="tcp", help="how RTSP sends its pictures (tcp)")
+    add("--camera-size", type=size, metavar="WxH", help="ask a camera for that size, such as 1280x720")
+    add("--camera-fps", type=seconds, metavar="FPS", help="ask a camera for that rate")
+    add("--camera-format", type=four_letters, metavar="MJPG", help="ask a camera for that format")
+    add("--loop", action="store_true", help="begin a file again when it ends")
+
+
 def webcam(options: argparse.Namespace) -> int:
     """Check the options and do what they say; return the exit code."""
+    plans: list[LanePlan] = []
     if not options.list_cameras:
         check_model_options(options)
-        find_source(options.source)
-        check_outputs(options)
+        plans = make_plans(options)
+        for plan in plans:
+            find_source(plan.source)
+            check_outputs(plan, options.stats_json)
     with importing():
         from app.webcam_run import print_cameras, segment_live
     if options.list_cameras:
         return print_cameras()
-    with locked(*([options.save] if options.save else [])):
-        return segment_live(options)
+    with locked(*(plan.save for plan in plans if plan.save)):
+        return segment_live(options, plans)
 
 
-def check_outputs(options: argparse.Namespace) -> None:
+def make_plans(options: argparse.Namespace) -> list[LanePlan]:
+    """Return what each source is asked to do.
+
+    Raises:
+        PlanError: the options contradict each other, or the file of cameras is wrong.
+    """
+    common = LanePlan("", "", options.score, options.classes, options.track, options.save)
+    if options.config is not None and options.sources:
+        raise PlanError("give either --source or --config, got both")
+    if options.config is not None:
+        from app.cameras_file import read_plans
+
+        plans = read_plans(options.config, common)
+    else:
+        plans = plan_sources(options.sources or ["0"], common)
+    separate_files(plans)
+    return plans
+
+
+def check_outputs(plan: LanePlan, stats_json: Path | None) -> None:
     """Find out before the run whether every output can be written.
 
     Raises:
         SinkError: one of them cannot, or is the source.
     """
-    if options.save is not None:
-        check_video_path(options.save)
-    if options.stats_json is not None:
-        check_writable(options.stats_json)
-    if options.save and options.stats_json and os.path.realpath(options.save) == os.path.realpath(options.stats_json):
-        raise SinkError(f"--save and --stats-json both name {options.save}: name two files")
-    for path in filter(None, (options.save, options.stats_json)):
-        if path.exists() and os.path.exists(options.source) and path.samefile(options.source):
+    if plan.save is not None:
+        check_video_path(plan.save)
+    if stats_json is not None:
+        check_writable(stats_json)
+    if plan.save and stats_json and os.path.realpath(plan.save) == os.path.realpath(stats_json):
+        raise SinkError(f"--save and --stats-json both name {plan.save}: name two files")
+    for path in filter(None, (plan.save, stats_json)):
+        if path.exists() and os.path.exists(plan.source) and path.samefile(plan.source):
             raise SinkError(f"{path} is the source itself: choose another name for the output")
 
 

@@ -17,7 +17,7 @@ from app.sources import camera, live, network, open_source, redact
 from app.sources.backoff import Backoff
 from app.sources.camera import list_cameras
 from app.sources.lasting import find_lasting
-from app.sources.settings import SourceSettings
+from app.sources.source_settings import SourceSettings
 from app.stream.frames import Frame
 from app.stream.source_status import SourceStatus
 from app.stream_errors import SourceError

@@ -264,7 +264,7 @@ class FakeWindow(Sink):
     policy: ClassVar[Policy] = "latest"
     in_callers_thread = True
 
-    def __init__(self, panel: ControlPanel) -> None:
+    def __init__(self, panel: ControlPanel, cover: object = None) -> None:
         pass
 
     def write(self, result: Result) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from app.drawing.lettering import SEMIBOLD, Lettering, Picture, fill_rounded
 from app.drawing.palette import INK, PAPER
 from app.drawing.readout import FAINT
+from app.stream.reporter import HasStatus
 from app.stream.source_status import SourceStatus
 
 _LIGHT = 0.45  # of the last picture behind the card
@@ -15,6 +16,19 @@ _EMPTY_HW = (720, 1280)  # before there is a picture
 _MAX_WIDTH = 0.86  # of the picture
 _TEXT_FRACTION = 1 / 30  # of the picture's short side
 _MIN_TEXT_PX = 11
+
+
+class WaitingCard:
+    """What viewers see of one source while it gives nothing."""
+
+    def __init__(self, name: str, source: HasStatus) -> None:
+        """Follow the status of `source`, which is called `name`, without any password."""
+        self._name, self._source = name, source
+
+    def __call__(self, last: Picture | None) -> Picture | None:
+        """Return the card over the last picture, as `draw_waiting` does; None while frames come."""
+        status = self._source.status
+        return None if status.phase == "live" else draw_waiting(last, self._name, status)
 
 
 def draw_waiting(last: Picture | None, name: str, status: SourceStatus, now: float | None = None) -> Picture:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from typing import ClassVar
 import cv2
 
 from app.stream.controls import ControlPanel, Controls
-from app.stream.frames import Picture, Result
+from app.stream.frames import Cover, Picture, Result
 from app.stream.parts import Policy, Sink
 
 JPEG_QUALITY = 82
+COVER_SECONDS = 0.5  # between two pictures while nothing arrives
 BOUNDARY = "frame"
 MULTIPART = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 
@@ -103,15 +105,17 @@ class JpegSink(Sink):
 
     policy: ClassVar[Policy] = "latest"
 
-    def __init__(self, latest: LatestJpeg, panel: ControlPanel) -> None:
+    def __init__(self, latest: LatestJpeg, panel: ControlPanel, cover: Cover | None = None) -> None:
         """Encode nothing yet.
 
         Args:
             latest: takes the JPEGs.
             panel: watched while nothing arrives, so that its changes show on the last picture, too.
+            cover: asked while nothing arrives; what it returns is posted instead of the last picture.
         """
         self.result: Result | None = None
-        self._latest, self._panel = latest, panel
+        self._latest, self._panel, self._cover = latest, panel, cover
+        self._covered_at = 0.0
         self._posted: tuple[Result, Controls] | None = None
 
     def write(self, result: Result) -> None:
@@ -123,6 +127,8 @@ class JpegSink(Sink):
 
     def idle(self) -> None:
         """Draw the last result again if the controls have changed, or nobody has seen it yet."""
+        if self._post_cover():
+            return
         current = self._panel.current
         if self.result is not None and self._latest.viewer_count and self._posted != (self.result, current):
             self._post(self.result, self.result.redraw(), current)
@@ -130,6 +136,22 @@ class JpegSink(Sink):
     def close(self) -> None:
         """Leave the last picture where it is."""
         self.idle()
+
+    def _post_cover(self) -> bool:
+        """Post what covers the last picture, twice a second; return whether something does."""
+        if self._cover is None or not self._latest.viewer_count:
+            return False
+        now = time.monotonic()
+        if now < self._covered_at + COVER_SECONDS:
+            return self._posted is None
+        covered = self._cover(self.result.picture if self.result else None)
+        if covered is None:
+            return False
+        self._covered_at, self._posted = now, None
+        frame = self.result.frame if self.result else None
+        seconds, captured_at = (frame.pts_seconds, frame.captured_at) if frame else (0.0, now)
+        self._latest.post(Jpeg(encode_jpeg(covered), seconds, captured_at))
+        return True
 
     def _post(self, result: Result, picture: Picture, controls: Controls) -> None:
         frame = result.frame

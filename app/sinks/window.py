@@ -13,7 +13,7 @@ from typing import ClassVar
 import cv2
 
 from app.stream.controls import ControlPanel
-from app.stream.frames import Picture, Result
+from app.stream.frames import Cover, Picture, Result
 from app.stream.parts import Policy, Quit, Sink
 from app.stream_errors import NoDisplayError
 
@@ -36,12 +36,13 @@ class WindowSink(Sink):
     policy: ClassVar[Policy] = "latest"
     in_callers_thread = True
 
-    def __init__(self, panel: ControlPanel, title: str = "SOLOv2") -> None:
+    def __init__(self, panel: ControlPanel, title: str = "SOLOv2", cover: Cover | None = None) -> None:
         """Open nothing yet: the window appears with the first picture.
 
         Args:
             panel: the keys write it.
             title: of the window.
+            cover: asked while nothing arrives; what it returns is shown instead of the last picture.
 
         Raises:
             NoDisplayError: there is no display to open a window on.
@@ -50,6 +51,7 @@ class WindowSink(Sink):
             raise NoDisplayError("a window needs a display, and there is none here. Run with --headless")
         self.panel = panel
         self.title = title
+        self._cover = cover
         self._result: Result | None = None
         self._picture: Picture | None = None
         self._shown_at = self._busy_until = 0.0
@@ -79,9 +81,8 @@ class WindowSink(Sink):
 
     def idle(self) -> None:
         """Redraw the last picture with the rates of now, and handle keys; raise Quit if the viewer wants to end."""
-        if self._picture is None:
-            return
-        self._handle_key(cv2.pollKey())
+        if self._picture is not None:
+            self._handle_key(cv2.pollKey())
         if time.monotonic() >= self._shown_at + REFRESH_SECONDS:
             self._show_again()
 
@@ -100,7 +101,10 @@ class WindowSink(Sink):
         self._shown_at = time.monotonic()
 
     def _show_again(self) -> None:
-        if self._result is not None:
+        covered = self._cover(self._result.picture if self._result else None) if self._cover else None
+        if covered is not None:
+            self._show(covered)
+        elif self._result is not None:
             self._show(self._result.redraw())
 
     def _open(self, picture: Picture) -> None:

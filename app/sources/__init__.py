@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.sources.address import redact, scheme_of
-from app.sources.settings import SourceSettings
+from app.sources.source_settings import SourceSettings
 from app.stream_errors import SourceError
 from solov2.files import PICTURE_SUFFIXES
 

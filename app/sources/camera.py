@@ -13,7 +13,7 @@ import numpy as np
 from cv2.typing import MatLike
 
 from app.sources.quiet_opencv import quiet_opencv
-from app.sources.settings import DEFAULTS, SourceSettings
+from app.sources.source_settings import DEFAULTS, SourceSettings
 from app.stream.frames import Frame, Picture
 from app.stream.lazy import Lazy
 from app.stream_errors import Fault, SourceError

@@ -9,7 +9,7 @@ from app.sources.address import redact, scheme_of
 from app.sources.backoff import Backoff
 from app.sources.reconnecting import Listener, ReconnectingSource
 from app.sources.screen import SCREEN
-from app.sources.settings import DEFAULTS, SourceSettings
+from app.sources.source_settings import DEFAULTS, SourceSettings
 from app.stream_errors import SourceError
 
 if TYPE_CHECKING:

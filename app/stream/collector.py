@@ -74,8 +74,12 @@ class Collector:
             return
         self._open.remove(lane)
         try:
-            frame = lane.frames.get(timeout=0).convert()
-            batch.frames.append((lane, frame, lane.lane.recall(frame) if lane.lane.recall else None))
+            frame = lane.frames.get(timeout=0)
+            if lane.is_stale(frame):
+                lane.lane.stats.dropped("stale")
+            else:
+                frame = frame.convert()
+                batch.frames.append((lane, frame, lane.lane.recall(frame) if lane.lane.recall else None))
         except (Cancelled, Finished):
             batch.ended.append(lane)
         except BaseException as error:

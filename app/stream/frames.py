@@ -89,3 +89,5 @@ class Result:
 
 
 Draw: TypeAlias = Callable[[Result], Picture]
+Cover: TypeAlias = Callable[[Picture | None], Picture | None]
+"""What viewers see instead of the last picture while a source gives nothing; it returns None while frames come."""

@@ -39,6 +39,8 @@ class Lane:
             read and thrown away, and any other waits.
         stats: counts what happens.
         recall: asked first what is in a frame, in order; the predictor gets the frames of which this returns None.
+        max_age_seconds: live frames that are older when the predictor could take them are dropped, and counted as
+            "stale"; None takes all.
         max_frames: the lane ends after so many results; None goes on to the source's end.
         frames_waiting: how many frames of a source that is not live may wait for the predictor. The fewer, the younger
             is what somebody looks at; more make up for a source that is read unevenly.
@@ -52,6 +54,7 @@ class Lane:
     panel: ControlPanel = field(default_factory=ControlPanel)
     stats: StreamStats = field(default_factory=StreamStats)
     recall: Recall | None = None
+    max_age_seconds: float | None = None
     max_frames: int | None = None
     frames_waiting: int = FRAMES_WAITING
 
@@ -148,6 +151,11 @@ class RunningLane:
     def is_paused(self) -> bool:
         """Whether the lane stands still, as a file does while its controls say paused."""
         return self._controls.paused and not self.lane.source.is_live and not self.shared.stopping.is_set()
+
+    def is_stale(self, frame: Frame) -> bool:
+        """Whether a live frame is too old to be looked at."""
+        limit = self.lane.max_age_seconds
+        return self.lane.source.is_live and limit is not None and frame.age_seconds() > limit
 
     @property
     def score_threshold(self) -> float:
