@@ -12,8 +12,9 @@ import pytest
 
 from app import webcam
 from app.sinks.grid import PanelGroup, compose, tile_at
-from app.sources import lasting, open_source
-from app.stream.frames import ControlPanel, Controls, Frame
+from app.sources import lasting, open_source, redact
+from app.stream.controls import ControlPanel, Controls
+from app.stream.frames import Frame
 from tests.fake_media import grey, write_video
 from tests.fake_model import use_fake_model
 from tests.rtsp_camera import rtsp_camera, write_moving_clip
@@ -48,13 +49,13 @@ def test_a_camera_that_is_dead_holds_up_nobody_and_is_told(tmp_path: Path, capsy
         assert webcam.main([*options, "--stats-json", str(stats), "--max-frames", "40"]) == 2
     told = capsys.readouterr().err
     assert "secret" not in told
-    assert "rtsp://***@127.0.0.1:9/live: waiting: connection refused, next try in 0 s" in told
-    assert f"{living}: connected 320x192 h264 25 fps" in told
-    assert told.splitlines()[-1] == "error: could not open rtsp://***@127.0.0.1:9/live: connection refused"
+    assert f"{redact(dead)}: waiting: connection refused, next try in 0 s" in told
+    assert f"{redact(living)}: connected 320x192 h264 25 fps" in told
+    assert told.splitlines()[-1] == f"error: could not open {redact(dead)}: connection refused"
     lines = [json.loads(line) for line in stats.read_text().splitlines()]
     assert {(line["source"], line["state"]) for line in lines[-2:]} == {
-        ("rtsp://***@127.0.0.1:9/live", "ended"),
-        (living, "ended"),
+        (redact(dead), "ended"),
+        (redact(living), "ended"),
     }
     assert lines[-1]["displayed"] == 40
 

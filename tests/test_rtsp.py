@@ -11,7 +11,7 @@ import pytest
 
 from app import webcam
 from app.sinks.video_sink import VideoSink
-from app.sources import live, open_source
+from app.sources import live, open_source, redact
 from app.stream.frames import Result
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
@@ -115,7 +115,7 @@ def test_when_the_camera_is_lost_the_run_ends_and_what_came_is_saved(
     assert webcam.main(["--source", camera.address(), "--headless", "--retry", "never", "--save", str(saved)]) == 2
     assert time.monotonic() - lost_at[0] < 4
     told = capsys.readouterr().err.splitlines()
-    assert told == ["connected 64x48 h264", f"error: lost {camera.address()}: {reason}"]
+    assert told == ["connected 64x48 h264", f"error: lost {redact(camera.address())}: {reason}"]
     assert len(saved_pictures(saved)) >= 8
 
 
@@ -130,6 +130,6 @@ def test_a_wrong_path_or_port_is_one_line_within_seconds(
     assert webcam.main(["--source", wrong_port, "--headless", "--retry", "never"]) == 2
     assert time.monotonic() - started < 5
     assert capsys.readouterr().err.splitlines() == [
-        f"error: could not open {wrong_path}: the server has no such stream (404 Not Found)",
+        f"error: could not open {redact(wrong_path)}: the server has no such stream (404 Not Found)",
         "error: could not open rtsp://127.0.0.1:9/…: connection refused",
     ]

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from app.sources.screen import open_screen, parse_region
+from app.sources.screen import ScreenSource, parse_region
 from app.stream_errors import SourceError
 
 
@@ -30,7 +30,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("screen")
 @pytest.mark.parametrize(("spec", "hw"), [("screen:", (480, 640)), ("screen:100,50,320x240", (240, 320))])
 def test_the_screen_or_a_part_of_it_is_a_live_source(spec: str, hw: tuple[int, int]) -> None:
-    source = open_screen(spec)
+    source = ScreenSource(spec)
     assert (source.is_live, source.frame_hw, source.source_id) == (True, hw, spec)
     frames = list(islice(source, 3))
     source.close()
@@ -41,7 +41,7 @@ def test_the_screen_or_a_part_of_it_is_a_live_source(spec: str, hw: tuple[int, i
 @pytest.mark.usefixtures("screen")
 def test_a_region_outside_of_the_screen_is_told_in_one_line() -> None:
     with pytest.raises(SourceError, match="could not open screen:600,400,320x240: no display, no permission"):
-        open_screen("screen:600,400,320x240")
+        ScreenSource("screen:600,400,320x240")
 
 
 @pytest.mark.parametrize("spec", ["screen:1,2", "screen:0,0,0x100", "screen:-1,0,10x10"])

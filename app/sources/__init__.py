@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from app.stream.parts import Source
 
 _CAMERA_DIGITS = 3
-_SCREEN = "screen:"
+SCREEN = "screen:"
 
-__all__ = ["find_source", "is_camera", "open_source", "redact"]
+__all__ = ["SCREEN", "find_source", "is_camera", "open_source", "redact"]
 
 
 def open_source(spec: str, uses_gpu: bool = False) -> "Source":
@@ -60,7 +60,7 @@ def find_source(spec: str, uses_gpu: bool = False, settings: SourceSettings | No
         return partial(_open_camera, int(spec), settings)
     if scheme_of(spec) is not None:
         return partial(_open_network, spec, settings)
-    if spec.startswith(_SCREEN):
+    if spec.startswith(SCREEN):
         return partial(_open_screen, spec)
     path = Path(spec)
     if not spec or not os.path.exists(path):
@@ -89,9 +89,9 @@ def _open_network(address: str, settings: SourceSettings) -> "Source":
 
 
 def _open_screen(spec: str) -> "Source":
-    from app.sources.screen import open_screen
+    from app.sources.screen import ScreenSource
 
-    return open_screen(spec)
+    return ScreenSource(spec)
 
 
 def _open_pictures(path: Path) -> "Source":

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.sources import find_source, is_camera
+from app.sources import SCREEN, find_source, is_camera
 from app.sources.address import redact, scheme_of
 from app.sources.backoff import Backoff
 from app.sources.reconnecting import Listener, ReconnectingSource
-from app.sources.screen import SCREEN
 from app.sources.source_settings import DEFAULTS, SourceSettings
 from app.stream_errors import SourceError
 
