@@ -20,6 +20,7 @@ from app.sinks.grid import GridTile, GridWindow
 from app.sinks.progress import ProgressSink
 from app.sinks.video_sink import VideoSink
 from app.sinks.window import WindowSink, has_display
+from app.sources import may_be_live
 from app.sources.camera import list_cameras
 from app.sources.lasting import find_lasting
 from app.sources.paced import PacedSource
@@ -63,7 +64,8 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
     model = load_model(options.model, device=device, dtype=options.dtype)
     for plan in plans:
         check_classes(plan.classes, model.class_names)
-    warm_up(TorchPredictor(model))
+    if any(may_be_live(plan.source) for plan in plans):  # the first frame of a file waits for the libraries itself
+        warm_up(TorchPredictor(model))
     with ExitStack() as stack:
         with interrupt_immediately():
             feeds = [open_feed(plan, options, device.type == "cuda", len(plans) > 1) for plan in plans]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CAMERA_DIGITS = 3
 SCREEN = "screen:"
 
-__all__ = ["SCREEN", "find_source", "is_camera", "open_source", "redact"]
+__all__ = ["SCREEN", "find_source", "is_camera", "may_be_live", "open_source", "redact"]
 
 
 def open_source(spec: str, uses_gpu: bool = False) -> "Source":
@@ -68,6 +68,11 @@ def find_source(spec: str, uses_gpu: bool = False, settings: SourceSettings | No
     if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
         return partial(_open_pictures, path)
     return partial(_open_video, path, settings.uses_gpu)
+
+
+def may_be_live(spec: str) -> bool:
+    """Return whether frames may be lost while nobody reads them: of every source but files and the built-in clip."""
+    return spec != "demo" and not os.path.exists(spec)
 
 
 def _open_demo() -> "Source":
