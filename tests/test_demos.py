@@ -129,3 +129,10 @@ def first_picture(path: Path) -> npt.NDArray[np.uint8]:
 def difference(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """(H, W): the largest difference of a pixel's three values."""
     return np.abs(one.astype(int) - other).max(axis=2)
+
+
+def test_an_own_engine_saves_every_frame(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    assert run_demo("own_engine.py", "demo", out, 2) == f"saved {out}\n"
+    with av.open(str(out)) as video:
+        assert len(list(video.decode(video=0))) == 2

@@ -1,0 +1,60 @@
+"""An engine of your own, here a program that torch.export made of the network; you will see own_engine.mp4.
+
+python demos/own_engine.py [SOURCE] [OUT.mp4] [FRAMES]
+"""
+
+import sys
+from functools import lru_cache
+
+import torch
+
+from app.drawing.renderer import Renderer
+from app.sinks.video_sink import VideoSink
+from app.sources import open_source
+from app.stream.controls import Controls
+from app.stream.lane import Lane
+from app.stream.pipeline import Stream
+from solov2 import DecodeConfig, load_model
+from solov2.decoding.decode import decode_batch
+from solov2.network.outputs import HeadOutputs
+
+spec, out, frames = (*sys.argv[1:], *("demo", "own_engine.mp4", "1000000")[len(sys.argv) - 1 :])
+model = load_model("nano")
+
+
+class Flat(torch.nn.Module):
+    """The network with a plain tuple of tensors as its outputs, which every engine can give."""
+
+    def forward(self, batch):  # type: ignore[no-untyped-def]
+        """Return the category logits and kernels of the five levels, and the mask features."""
+        outputs = model(batch)
+        return (*outputs.category_logits, *outputs.kernels, outputs.mask_features)
+
+
+@lru_cache(maxsize=4)
+def engine(shape: torch.Size) -> torch.nn.Module:
+    """Return the program for inputs of one shape."""
+    return torch.export.export(Flat(), (torch.zeros(shape),)).module()
+
+
+class ExportedPredictor:
+    """A `solov2.predictor.Predictor`."""
+
+    class_names, workers, batch_size = model.class_names, 1, 1
+
+    @torch.inference_mode()
+    def predict_batch(self, images, score_threshold=0.0, labels=None, steps_ms=None):  # type: ignore[no-untyped-def]
+        """Return what is in each image. Input and decoding are those of the network itself."""
+        found = []
+        for image in images:
+            batch = model.preprocess([image], geometry := model.geometry(image))
+            tensors = engine(batch.shape)(batch)
+            outputs = HeadOutputs(list(tensors[:5]), list(tensors[5:10]), tensors[10])
+            found += decode_batch(outputs, geometry, DecodeConfig())
+        return found
+
+
+renderer, source = Renderer(model.class_names), open_source(spec)
+lane = Lane(source, [VideoSink(out)], draw=lambda result: renderer.draw(result, Controls()), max_frames=int(frames))
+Stream([lane], ExportedPredictor()).run()
+print(f"saved {out}")
