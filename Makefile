@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test fuzz check audit format setup bench clean
+.PHONY: run test fuzz check docs audit format setup bench clean
 
 SECONDS ?= 60
 
@@ -12,10 +12,10 @@ run: setup  ## segment the built-in clip, in a window where there is one, and in
 	$(BIN)/python -m app.webcam --source demo --save output/demo.mp4 --stats-json output/demo.json
 	@echo
 	@echo "Look at output/demo.mp4. What to try next, after: source .venv/bin/activate"
-	@echo "  python -m app.webcam                                     your camera"
-	@echo "  python -m app.webcam --source VIDEO.mp4 --save OUT.mp4   a video file"
-	@echo "  python -m app.webcam --source rtsp://HOST/PATH           a network camera"
-	@echo "  python -m app.webcam --help                              everything else"
+	@echo "  solov2-live webcam                                     your camera"
+	@echo "  solov2-live webcam --source VIDEO.mp4 --save OUT.mp4   a video file"
+	@echo "  solov2-live webcam --source rtsp://HOST/PATH           a network camera"
+	@echo "  solov2-live --help                                     everything else"
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
@@ -28,8 +28,7 @@ check: setup  ## lint, security, formatting, types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-audit: setup  ## known vulnerabilities of the installed packages (needs the network)
-	$(BIN)/python -m tests.audit
+.PHONY: run test fuzz check docs audit format setup bench clean
 
 format: setup  ## put the code in order
 	$(BIN)/ruff check --fix

@@ -14,7 +14,7 @@ from app.drawing.renderer import Renderer
 from app.interrupt import Interrupt
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import Controls
+from app.stream.controls import Controls
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import Instances

@@ -12,7 +12,8 @@ import numpy as np
 from app.drawing.renderer import Renderer
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import Controls, Picture
+from app.stream.controls import Controls
+from app.stream.frames import Picture
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import Instances

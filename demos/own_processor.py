@@ -9,7 +9,8 @@ from dataclasses import replace
 from app.drawing.renderer import Renderer
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
-from app.stream.frames import Controls, Result
+from app.stream.controls import Controls
+from app.stream.frames import Result
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import load_model

@@ -13,7 +13,8 @@ import skimage.data
 
 from app.drawing.renderer import Renderer
 from app.sinks.video_sink import VideoSink
-from app.stream.frames import Controls, Frame
+from app.stream.controls import Controls
+from app.stream.frames import Frame
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import load_model
