@@ -44,14 +44,24 @@ class FakeSource:
         self.closed += 1
 
 
+def nothing_in(image: Picture) -> Instances:
+    """No instances in a picture."""
+    return Instances.empty((image.shape[0], image.shape[1]))
+
+
 @dataclass
 class FakePredictor:
-    """Finds nothing; calls `before_batch` with the first pixel of each image, which is the index of a fake frame."""
+    """Finds in each image what `find` says, nothing by default.
+
+    Calls `before_batch` with the first pixel of each image, which is the index of a fake frame.
+    """
 
     before_batch: Callable[[list[int]], object] = lambda indices: None
     class_names: tuple[str, ...] = ("person", "cat")
     workers: int = 1
     batch_size: int = 1
+    find: Callable[[Picture], Instances] = nothing_in
+    times_steps: bool = True
     asked: deque[tuple[float, tuple[int, ...] | None]] = field(default_factory=lambda: deque(maxlen=100))
 
     def predict_batch(
@@ -63,14 +73,19 @@ class FakePredictor:
     ) -> list[Instances]:
         self.before_batch([int(image[0, 0, 0]) for image in images])
         self.asked.append((score_threshold, None if labels is None else tuple(labels)))
-        if steps_ms is not None:
+        if steps_ms is not None and self.times_steps:
             steps_ms["network"] = 1.0
-        return [nothing_in(image) for image in images]
+        return [self.find(image) for image in images]
 
 
-def nothing_in(image: Picture) -> Instances:
-    """No instances in a picture."""
-    return Instances.empty((image.shape[0], image.shape[1]))
+def set_at(event: threading.Event, index: int) -> Callable[[Result], None]:
+    """Return what a sink may do when it writes: set `event` once the frame with this index has come."""
+
+    def look(result: Result) -> None:
+        if result.frame.index >= index:
+            event.set()
+
+    return look
 
 
 @dataclass

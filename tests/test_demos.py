@@ -123,12 +123,12 @@ def test_mask_r_cnn_takes_less_than_forty_lines() -> None:
 
 def first_picture(path: Path) -> npt.NDArray[np.uint8]:
     with av.open(str(path)) as video:
-        return next(video.decode(video=0)).to_ndarray(format="bgr24")
+        return np.asarray(next(video.decode(video=0)).to_ndarray(format="bgr24"), np.uint8)
 
 
 def difference(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """(H, W): the largest difference of a pixel's three values."""
-    return np.abs(one.astype(int) - other).max(axis=2)
+    return np.asarray(np.abs(one.astype(np.int64) - other).max(axis=2))
 
 
 def test_an_own_engine_saves_every_frame(tmp_path: Path) -> None:

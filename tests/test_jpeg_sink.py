@@ -29,7 +29,8 @@ def drawn_result(drawn: list[Result], value: int = 99, pts: int = 0) -> Result:
 
 def test_nobody_looking_means_nothing_is_drawn_or_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jpeg_sink, "encode_jpeg", lambda picture: pytest.fail("encoded for nobody"))
-    board, drawn = LatestJpeg(), []
+    board = LatestJpeg()
+    drawn: list[Result] = []
     sink = JpegSink(board, ControlPanel())
     sink.write(drawn_result(drawn))
     sink.idle()
@@ -57,6 +58,7 @@ def test_one_picture_is_encoded_once_for_all_viewers(monkeypatch: pytest.MonkeyP
             assert first is second
             assert first.pts_seconds == 0.5
             shown = cv2.imdecode(np.frombuffer(first.data, np.uint8), cv2.IMREAD_COLOR)
+            assert shown is not None
             assert np.all(abs(shown.astype(int) - 200) <= 2)
         assert len(encoded) == len(drawn) == 1
         sink.write(drawn_result(drawn))
@@ -103,7 +105,8 @@ def test_posting_takes_no_time_however_many_viewers_sleep() -> None:
 
 def test_a_change_of_controls_shows_on_the_last_picture() -> None:
     async def look() -> None:
-        board, drawn = LatestJpeg(), []
+        board = LatestJpeg()
+        drawn: list[Result] = []
         panel = ControlPanel()
         sink = JpegSink(board, panel)
         with board.viewer():
@@ -120,7 +123,8 @@ def test_a_change_of_controls_shows_on_the_last_picture() -> None:
 
 def test_who_begins_to_look_while_nothing_moves_sees_the_last_picture() -> None:
     async def look() -> None:
-        board, drawn = LatestJpeg(), []
+        board = LatestJpeg()
+        drawn: list[Result] = []
         sink = JpegSink(board, ControlPanel())
         sink.write(drawn_result(drawn))
         with board.viewer() as viewer:

@@ -13,7 +13,7 @@ from app.stream.pipeline import Stream
 from app.stream_errors import SourceError
 from solov2 import Instances
 from tests.fake_instances import rectangles
-from tests.fake_stream import FakePredictor, FakeSink, FakeSource, nothing_in
+from tests.fake_stream import FakePredictor, FakeSink, FakeSource, nothing_in, set_at
 
 SOON = 20.0
 
@@ -25,12 +25,9 @@ def no_thread_survives() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
-class TwoInEveryImage(FakePredictor):
-    """Finds a person of score 0.9 and a cat of score 0.4."""
-
-    def predict_batch(self, images: list[Picture], *arguments: object) -> list[Instances]:  # type: ignore[override]
-        super().predict_batch(images, *arguments)  # type: ignore[arg-type]
-        return [rectangles(image.shape[:2], [(0, 0, 2, 2), (2, 2, 4, 4)], [0, 1]) for image in images]
+def two_in(image: Picture) -> Instances:
+    """A person of score 0.9 and a cat of score 0.4."""
+    return rectangles((image.shape[0], image.shape[1]), [(0, 0, 2, 2), (2, 2, 4, 4)], [0, 1])
 
 
 def every(seconds: float) -> dict[str, object]:
@@ -63,7 +60,7 @@ def test_live_frames_that_wait_together_run_in_one_batch() -> None:
 
 def test_a_silent_source_holds_up_nobody() -> None:
     go_on = threading.Event()
-    fast, silent = FakeSink(on_write=lambda result: result.frame.index == 99 and go_on.set()), FakeSink()
+    fast, silent = FakeSink(on_write=set_at(go_on, 99)), FakeSink()
     waits = FakeSource(2, is_live=True, before_frame=lambda index: index and go_on.wait(SOON))
     lanes = [Lane(waits, [silent]), Lane(FakeSource(100, **every(0.003)), [fast])]  # type: ignore[arg-type]
     Stream(lanes, FakePredictor(batch_size=2)).run()
@@ -131,7 +128,7 @@ def test_each_lane_keeps_what_its_own_controls_let_through(batch_size: int) -> N
         Lane(FakeSource(3, source_id=name), processors=[note], panel=ControlPanel(own))
         for name, own in zip(found, controls, strict=True)
     ]
-    Stream(lanes, TwoInEveryImage(batch_size=batch_size)).run()
+    Stream(lanes, FakePredictor(find=two_in, batch_size=batch_size)).run()
     assert found == {"all": {0, 1}, "sure": {0}, "cats": {1}, "none": set()}
 
 
@@ -164,13 +161,8 @@ def test_the_predictor_is_not_asked_about_frames_that_are_recalled(workers: int)
 
 
 def test_a_predictor_that_times_no_step_has_its_whole_time_noted() -> None:
-    class Untimed(FakePredictor):
-        def predict_batch(self, images: list[Picture], *_: object) -> list[Instances]:  # type: ignore[override]
-            time.sleep(0.01)
-            return [nothing_in(image) for image in images]
-
     lane = Lane(FakeSource(4))
-    Stream([lane], Untimed(batch_size=2)).run()
+    Stream([lane], FakePredictor(lambda indices: time.sleep(0.01), batch_size=2, times_steps=False)).run()
     assert lane.stats.snapshot().steps_ms["predict"] >= 5
 
 
@@ -186,7 +178,7 @@ def test_the_results_that_a_sink_of_the_callers_thread_took_are_yielded_and_clos
 
 def test_somebody_may_stop_the_run_from_outside_and_what_the_sinks_have_is_kept() -> None:
     wanted = threading.Event()
-    sink = FakeSink(on_write=lambda result: result.frame.index == 10 and wanted.set())
+    sink = FakeSink(on_write=set_at(wanted, 10))
     source = FakeSource(1_000_000, before_frame=lambda _: time.sleep(0.001))
     Stream([Lane(source, [sink])], FakePredictor(), wanted.is_set).run()
     assert 11 <= len(sink.written) < 1000

@@ -2,10 +2,12 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from solov2 import SOLOv2
 from solov2.network.outputs import HeadOutputs
@@ -101,6 +103,18 @@ def threads_of_another() -> int:
     """How many threads torch would use in a thread that is begun now."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(torch.get_num_threads).result()
+
+
+def test_running_a_model_changes_no_thread_pool_of_the_process(model: SOLOv2) -> None:
+    def pools() -> list[tuple[str, int]]:
+        return [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+
+    before = pools()
+    hints: tuple[Literal["latency", "throughput"], ...] = ("latency", "throughput")
+    for hint in hints:
+        predictor = TorchPredictor(model, hint)
+        assert predictor.predict_batch([image(1)])[0].id_map.any()
+        assert pools() == before
 
 
 def test_a_batch_size_below_one_is_refused(model: SOLOv2) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 
 from app.sources import open_source, rgb_converter
 from app.sources.rgb_converter import RgbConverter, upright_hw
@@ -37,10 +38,9 @@ def test_a_stream_has_one_converter_and_a_frame_is_converted_once_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
-    reformatter = rgb_converter.VideoReformatter
 
     def make() -> object:
-        made.append(reformatter())
+        made.append(VideoReformatter())
         return made[-1]
 
     converted: list[object] = []
@@ -99,7 +99,12 @@ def test_a_result_without_a_way_to_draw_it_shows_its_frame() -> None:
     result = result_of(grey(7))
     assert result.picture is result.frame.image
     drawn: list[Result] = []
-    own = result_of(grey(7), draw=lambda result: drawn.append(result) or grey(9))
+
+    def draw(result: Result) -> Image:
+        drawn.append(result)
+        return grey(9)
+
+    own = result_of(grey(7), draw=draw)
     assert (own.picture[0, 0, 0], own.picture[0, 0, 0], len(drawn)) == (9, 9, 1)
     own.redraw()
     assert len(drawn) == 2

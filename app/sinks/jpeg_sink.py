@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -165,7 +165,7 @@ def encode_jpeg(picture: Picture) -> bytes:
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
-async def multipart(board: LatestJpeg) -> AsyncIterator[bytes]:
+async def multipart(board: LatestJpeg) -> AsyncGenerator[bytes, None]:
     """Yield the parts of a `multipart/x-mixed-replace` answer, which a browser or a player shows as a moving picture.
 
     Each part ends with the boundary of the next, as a browser shows a picture only once it knows that it is whole.
