@@ -26,7 +26,6 @@ from benchmarks.stream import model_alone
 from solov2 import SOLOv2, load_model
 
 SIZE_HW = (64, 96)
-GRID_SIZES = (10, 9, 6, 4, 3)
 REPORTS = 10
 
 
@@ -59,10 +58,9 @@ def main() -> int:
 
 
 def small_model() -> SOLOv2:
-    """Return `nano`, looking at pictures of `SIZE_HW` as they are, with cells of as many pixels as ever."""
+    """Return `nano`, looking at pictures of `SIZE_HW` as they are; its grids follow their size."""
     model = load_model("nano")
     model.variant = replace(model.variant, long_px=max(SIZE_HW), short_px=min(SIZE_HW))
-    model.mask_head.grid_sizes = GRID_SIZES
     return model
 
 

@@ -1,6 +1,7 @@
 """Every number that tells one variant from another, one row each, and the thresholds of decoding.
 
-The rows reproduce the configurations published with OpenMMLab's checkpoints; `nano` is this project's own small model.
+The rows reproduce the configurations published with OpenMMLab's checkpoints; `nano` is this project's own small model,
+whose detector began as NanoDet-Plus.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,6 @@ Ranges = tuple[tuple[float, float], ...]
 FULL_RANGES: Ranges = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048))
 LIGHT_RANGES: Ranges = ((1, 56), (28, 112), (56, 224), (112, 448), (224, 896))
 LIGHT_DCN_RANGES: Ranges = ((1, 64), (32, 128), (64, 256), (128, 512), (256, 2048))
-NANO_RANGES: Ranges = ((1, 33.6), (16.8, 67.2), (33.6, 134.4), (67.2, 268.8), (134, 2048))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,8 @@ class Variant:
 
     Attributes:
         name: our name.
-        backbone: torchvision's name of the ResNet.
+        backbone: torchvision's name of a ResNet, or "shufflenet".
+        pyramid: "fpn" over a ResNet's maps, or "ghost-pan" over ShuffleNet's.
         last_stage: 5 where the backbone ends at C5; 4 where it ends at C4 and P5, P6 are strided convolutions of it.
         deformable_backbone: `conv2` of every block of C3..C5 is a modulated deformable convolution.
         deformable_branches: which convolutions of the kernel and category branches are deformable.
@@ -50,7 +51,8 @@ class Variant:
         mask_feature_channels: channels inside the mask-feature branch.
         mask_channels: E, channels of the mask features; equal to D, the kernel's numbers.
         norm_groups: groups of every GroupNorm.
-        grid_sizes: S of each level.
+        grid_sizes: S of each level; None where the feature maps are the grids, and the head predicts boxes too.
+        level_strides: input pixels per feature pixel of each head level.
         scale_ranges: px; a ground truth belongs to every level whose range holds the square root of its box's area.
         long_px, short_px: most that the long and the short side of the resized input may have.
         train_short_px: short sides to choose from in training.
@@ -61,6 +63,7 @@ class Variant:
 
     name: str
     backbone: str
+    pyramid: Literal["fpn", "ghost-pan"] = "fpn"
     last_stage: Literal[4, 5] = 5
     deformable_backbone: bool = False
     deformable_branches: Literal["none", "last", "all"] = "none"
@@ -71,7 +74,8 @@ class Variant:
     mask_feature_channels: int = 128
     mask_channels: int = 256
     norm_groups: int = 32
-    grid_sizes: tuple[int, ...] = (40, 36, 24, 16, 12)
+    grid_sizes: tuple[int, ...] | None = (40, 36, 24, 16, 12)
+    level_strides: tuple[int, ...] = LEVEL_STRIDES
     scale_ranges: Ranges = FULL_RANGES
     long_px: int = 1333
     short_px: int = 800
@@ -114,19 +118,16 @@ def _deformable(name: str, backbone: str, mask_ap: float, weights_file: str) -> 
 _ROWS = (
     Variant(
         name="nano",
-        backbone="resnet18",
-        last_stage=4,
+        backbone="shufflenet",
+        pyramid="ghost-pan",
         fpn_channels=96,
-        branch_channels=96,
-        branch_depth=2,
         mask_feature_channels=64,
         mask_channels=48,
-        norm_groups=16,
-        scale_ranges=NANO_RANGES,
-        long_px=384,
-        short_px=256,
-        train_short_px=(256,),
-        class_names=("person", "cat"),
+        grid_sizes=None,
+        level_strides=(8, 16, 32, 64),
+        long_px=416,
+        short_px=320,
+        train_short_px=(320,),
         weights_file="nano.safetensors",
     ),
     _light("light-r18", "resnet18", 29.7, "solov2_light_r18_fpn_3x_coco_20220511_083717-75fa355b.pth"),

@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument("file", type=Path, help="weights of any kind that can be read")
     convert.add_argument("out", type=Path, help="ends in .safetensors")
     convert.add_argument("--classes", metavar="A,B", help="names of the classes, where the file does not say them")
+    convert.add_argument("--float16", action="store_true", help="store convolutions in float16, in half the bytes")
     for command in (download, info, convert):
         add_debug_flag(command)
     return parser

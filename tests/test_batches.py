@@ -16,16 +16,16 @@ from solov2.training.train_config import TrainConfig
 from solov2.variants import PIXEL_MEAN, VARIANTS
 from tests.fake_dataset import write_coco
 
-NANO = VARIANTS["nano"]
+ROW = VARIANTS["light-r18"]
 CUT = TrainConfig(
-    variant="nano",
+    variant="light-r18",
     epochs=2,
     batch_size=2,
     canvases=((64, 96), (96, 64)),
     scale_range=(0.6, 1.6),
     colour_jitter=True,
 )
-WHOLE = TrainConfig(variant="nano", epochs=2, batch_size=2)
+WHOLE = TrainConfig(variant="light-r18", epochs=2, batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> CocoDataset:
 def batches(
     dataset: CocoDataset, config: TrainConfig, epoch: int = 0, first_step: int = 0, workers: int = 0
 ) -> list[Batch]:
-    return list(training_batches(dataset, NANO, config, epoch, first_step, workers))
+    return list(training_batches(dataset, ROW, config, epoch, first_step, workers))
 
 
 def assert_same(actual: list[Batch], expected: list[Batch]) -> None:
@@ -90,7 +90,7 @@ def test_a_mosaic_has_the_batchs_canvas_and_four_times_the_instances(dataset: Co
 
 
 def test_whole_pictures_are_padded_to_multiples_of_32(dataset: CocoDataset) -> None:
-    variant = replace(NANO, train_short_px=(50, 70), long_px=100)
+    variant = replace(ROW, train_short_px=(50, 70), long_px=100)
     for batch in training_batches(dataset, variant, WHOLE, 0):
         assert batch.pixels.dtype == torch.uint8
         height, width = batch.pixels.shape[2:]
@@ -105,7 +105,7 @@ def test_each_picture_is_shown_once_and_an_incomplete_batch_is_left_out(dataset:
 
 def times_shown(dataset: CocoDataset, config: TrainConfig) -> list[int]:
     """How often an epoch of whole pictures shows each one of 64x96, mirrored or not."""
-    as_they_are = replace(NANO, train_short_px=(64,), long_px=96)
+    as_they_are = replace(ROW, train_short_px=(64,), long_px=96)
     stored = [dataset.picture(index) for index in range(len(dataset))]
     times = [0] * len(dataset)
     for batch in training_batches(dataset, as_they_are, config, 0):
@@ -152,7 +152,7 @@ def test_smaller_canvases_are_padded_right_and_below_with_their_masks() -> None:
     mask[0, 8:24, 16:48] = 1
     truth = GroundTruth(np.array([1]), np.array([[16, 8, 48, 24]], np.float32), mask)
     nothing = GroundTruth(np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros((0, 64, 32), np.uint8))
-    batch = collate_batch([(small, truth), (large, nothing)], NANO, 2)
+    batch = collate_batch([(small, truth), (large, nothing)], ROW, 2)
     assert batch.pixels.shape == (2, 3, 64, 64)
     padding = torch.tensor(PIXEL_MEAN).round().to(torch.uint8)[:, None]
     assert bool((batch.pixels[0, :, :32] == 200).all())

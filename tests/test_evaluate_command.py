@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -20,8 +19,8 @@ from solov2.evaluation.evaluate_run import predictions, shared_classes
 from solov2.evaluation.metrics import METRICS, coco_metrics
 from solov2.instances import Instances
 from solov2.network.model import SOLOv2
-from solov2.variants import VARIANTS
 from tests.fake_dataset import write_coco
+from tests.made_nano import made_nano
 
 
 @pytest.fixture
@@ -49,10 +48,7 @@ def dataset(tmp_path: Path, annotations_file: Path) -> CocoDataset:
 @pytest.fixture(scope="module")
 def eager_model() -> SOLOv2:
     """An untrained model that finds some dozens of things in every picture."""
-    torch.manual_seed(0)
-    model = SOLOv2(VARIANTS["nano"], ("bar", "cat", "square"))
-    torch.nn.init.normal_(model.mask_head.conv_cls.weight, std=0.05)
-    return model.eval().requires_grad_(False)
+    return made_nano(("bar", "cat", "square")).requires_grad_(False)
 
 
 def as_predictions(dataset: CocoDataset) -> list[dict[str, Any]]:

@@ -12,22 +12,24 @@ from skimage import data
 from solov2 import VARIANTS, CheckpointError, SOLOv2, UnknownNameError, load_model
 from solov2.checkpoints.checkpoint import save_checkpoint
 from solov2.runtime.device import fastest_dtype
-from tests.parity.compare import build
+from solov2.variants import COCO_CLASSES
+from tests.made_nano import made_nano
 from tests.parity.recipe import make_picture, make_weights
 
 PICTURE = make_picture(60, 96, 1)
+NAMES = tuple(f"class {label}" for label in range(80))
 
 
 @pytest.fixture(scope="module")
 def made() -> SOLOv2:
     """The network whose weights the files of these tests hold."""
-    return build("nano", 7, 0.0)
+    return made_nano()
 
 
 @pytest.fixture(scope="module")
 def file(made: SOLOv2, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "made.safetensors"
-    save_checkpoint(path, made.state_dict(), "nano", ("person", "cat"))
+    save_checkpoint(path, made.state_dict(), "nano", NAMES)
     return path
 
 
@@ -43,7 +45,7 @@ def test_a_name_and_a_file_make_a_model(made: SOLOv2, file: Path) -> None:
     assert same_outputs(model, made)
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
-    assert model.class_names == ("person", "cat")
+    assert model.class_names == NAMES
     assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
 
 
@@ -75,7 +77,7 @@ def test_the_embedded_model_finds_a_person_and_a_cat(picture: Callable[[], Any],
     [
         (3, ("square", "bar", "disc"), ("square", "bar", "disc")),
         (3, None, ("class 0", "class 1", "class 2")),
-        (2, None, ("person", "cat")),
+        (80, None, COCO_CLASSES),
     ],
 )
 def test_the_number_and_names_of_classes_are_the_files(
@@ -86,7 +88,7 @@ def test_the_number_and_names_of_classes_are_the_files(
     torch.save(content, tmp_path / "three.pth")
     for model in (load_model("nano", tmp_path / "three.pth"), load_model(tmp_path / "three.pth")):
         assert model.class_names == expected
-        assert model.mask_head.conv_cls.out_channels == count
+        assert [branch.conv_cls.out_channels for branch in model.mask_head.branches] == [count] * 4
 
 
 def test_weights_of_another_variant_are_refused_with_their_likely_one(file: Path) -> None:
@@ -103,7 +105,7 @@ def test_tensors_of_no_variant_are_refused(tmp_path: Path) -> None:
 
 def test_weights_that_were_run_at_another_size_are_run_at_it(made: SOLOv2, tmp_path: Path) -> None:
     path = tmp_path / "larger.safetensors"
-    save_checkpoint(path, made.state_dict(), "nano", ("person", "cat"), input_px=(512, 320))
+    save_checkpoint(path, made.state_dict(), "nano", NAMES, input_px=(512, 320))
     assert load_model(path).geometry(PICTURE).padded_hw == (320, 512)
     assert load_model("nano", path).geometry(PICTURE).padded_hw == (320, 512)
 
@@ -144,8 +146,8 @@ def overflowing(made: SOLOv2, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The made network with a first layer of the pyramid that overflows in float16, which norms hide in float32."""
     path = tmp_path_factory.mktemp("weights") / "overflowing.safetensors"
     state_dict = dict(made.state_dict())
-    state_dict["neck.lateral_convs.0.conv.weight"] = 1e5 * state_dict["neck.lateral_convs.0.conv.weight"]
-    save_checkpoint(path, state_dict, "nano", ("person", "cat"))
+    state_dict["neck.reduce.0.conv.weight"] = 1e5 * state_dict["neck.reduce.0.conv.weight"]
+    save_checkpoint(path, state_dict, "nano", NAMES)
     return path
 
 

@@ -45,18 +45,19 @@ def test_extreme_logits_give_a_finite_loss() -> None:
 
 
 def discs(count: int) -> Targets:
-    """Targets of nano for discs on a canvas of 64 x 64."""
+    """Targets of light-r18 for discs on a canvas of 64 x 64."""
     y, x = np.mgrid[:64, :64]
     centers = [(16 + 30 * k, 20 + 20 * k) for k in range(count)]
     masks = np.array([(y - cy) ** 2 + (x - cx) ** 2 <= 100 for cy, cx in centers], np.uint8).reshape(-1, 64, 64)
     boxes = np.array([(cx - 10, cy - 10, cx + 11, cy + 11) for cy, cx in centers], np.float32).reshape(-1, 4)
-    row = VARIANTS["nano"]
+    row = VARIANTS["light-r18"]
+    assert row.grid_sizes is not None
     return assign(GroundTruth(np.arange(count) % 2, boxes, masks), row.grid_sizes, row.scale_ranges, 2)
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (2, 0), (1, 2)])
 def test_every_trained_parameter_gets_a_finite_gradient_even_from_empty_pictures(counts: tuple[int, ...]) -> None:
-    model = SOLOv2(VARIANTS["nano"]).train()
+    model = SOLOv2(VARIANTS["light-r18"]).train()
     model.mask_head.initialise()
     model.backbone.freeze()
     found = losses(model(torch.randn(2, 3, 64, 64)), [discs(count) for count in counts])
@@ -72,7 +73,8 @@ def test_every_trained_parameter_gets_a_finite_gradient_even_from_empty_pictures
 
 def outputs_for(targets: Targets) -> HeadOutputs:
     """Outputs that say exactly what two instances ask for."""
-    grids = VARIANTS["nano"].grid_sizes
+    grids = VARIANTS["light-r18"].grid_sizes
+    assert grids is not None
     labels = torch.nn.functional.one_hot(targets.labels, 3)[:, :2].T.float()  # (C, cells)
     logits = 40 * labels - 20
     kernels = torch.zeros(2, labels.shape[1])

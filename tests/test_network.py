@@ -108,13 +108,18 @@ def test_every_variant_answers_in_the_shapes_of_its_row(variant: str) -> None:
     row = VARIANTS[variant]
     with torch.device("meta"):
         outputs = SOLOv2(row, ("person", "cat", "dog"))(torch.zeros(2, 3, 64, 96))
-    assert [tuple(level.shape) for level in outputs.category_logits] == [(2, 3, s, s) for s in row.grid_sizes]
-    assert [tuple(level.shape) for level in outputs.kernels] == [(2, row.mask_channels, s, s) for s in row.grid_sizes]
+    if row.grid_sizes is None:
+        grids = [(-(-64 // stride), -(-96 // stride)) for stride in row.level_strides]
+    else:
+        grids = [(size, size) for size in row.grid_sizes]
+    assert [tuple(level.shape) for level in outputs.category_logits] == [(2, 3, *grid) for grid in grids]
+    assert [tuple(level.shape) for level in outputs.kernels] == [(2, row.mask_channels, *grid) for grid in grids]
     assert outputs.mask_features.shape == (2, row.mask_channels, 16, 24)
+    assert len(outputs.strides) == len(grids)
 
 
 def test_an_initialised_head_expects_little() -> None:
-    model = SOLOv2(VARIANTS["nano"])
+    model = SOLOv2(VARIANTS["light-r18"])
     model.mask_head.initialise()
     model.eval().requires_grad_(False)
     outputs = model(torch.randn(1, 3, 64, 64))

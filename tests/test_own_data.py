@@ -40,7 +40,9 @@ def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fine-tuning of two epochs with two steps of two pictures each."""
     monkeypatch.setattr(train_config, "FINE_TUNING_SHOWN", (8, 8))
     monkeypatch.setitem(
-        train_config.PRESETS, "nano", train_config.TrainConfig(variant="nano", epochs=1, canvases=((96, 128),))
+        train_config.PRESETS,
+        "nano",
+        train_config.TrainConfig(variant="nano", epochs=1, canvases=((96, 128),), keeps="all classes"),
     )
 
 
@@ -78,8 +80,8 @@ def test_a_folder_is_learnt_from_the_embedded_weights_to_the_command_that_runs_i
         f"1-{part}.jpg" for part in ("labels", "epoch000", "epoch001", "epoch002")
     }
     trained, start = read_checkpoint(out / "best.safetensors"), read_checkpoint(weights)
-    assert trained.class_names == ("square", "bar")
-    bar = [checkpoint.state_dict["mask_head.conv_cls.weight"][1] for checkpoint in (trained, start)]
+    assert trained.class_names == ("cat", "bar", "square")
+    bar = [checkpoint.state_dict["mask_head.branches.0.conv_cls.weight"][1] for checkpoint in (trained, start)]
     assert torch.allclose(*bar, atol=1e-4)
     *_, evaluation = commands_of(output.out).values()
     assert evaluate(shlex.split(evaluation)[3:]) == 0

@@ -13,8 +13,8 @@ from solov2 import SOLOv2
 from solov2.network.outputs import HeadOutputs
 from solov2.predictor import Predictor, warm_up
 from solov2.runtime.torch_predictor import TorchPredictor
+from tests.made_nano import made_nano
 from tests.parity.agreement import agreement
-from tests.parity.compare import build
 from tests.parity.recipe import make_picture
 
 Image = np.ndarray
@@ -23,10 +23,10 @@ Image = np.ndarray
 @pytest.fixture(scope="module")
 def model() -> SOLOv2:
     """A nano whose random weights find something everywhere."""
-    return build("nano", 7, 0.0)
+    return made_nano(("person", "cat"))
 
 
-def image(seed: int, size_hw: tuple[int, int] = (60, 96)) -> Image:
+def image(seed: int, size_hw: tuple[int, int] = (64, 104)) -> Image:
     return make_picture(*size_hw, seed)
 
 

@@ -25,9 +25,9 @@ SHRINK = """
 import sys
 from dataclasses import replace
 from solov2 import train
-from solov2.training import train_config
+from solov2.training import train_config, train_run
 train_config.PRESETS["3x"] = replace(train_config.PRESETS["3x"], canvases=((64, 96),), scale_range=(0.8, 1.2))
-train.LOG_EVERY_STEPS = 1
+train_run.LOG_EVERY_STEPS = 1
 sys.exit(train.main())
 """
 

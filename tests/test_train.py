@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from solov2 import VARIANTS, SOLOv2, load_model
+from solov2.checkpoints.checkpoint import read_checkpoint, save_checkpoint
 from solov2.network.resnet import Backbone
 from solov2.train import main
 from solov2.training import loop
 from solov2.training.loop import Run, learning_rate, make_optimizer, prepare_run, training_step, update_average
-from solov2.training.train_config import PRESETS, TrainConfig
+from solov2.training.train_config import DETECTOR, PRESETS, TrainConfig
 from tests.fake_dataset import write_coco
 
 TINY = TrainConfig(
@@ -65,13 +66,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def start_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "start.safetensors"
+    model = SOLOv2(VARIANTS["nano"], ("square", "bar"))
+    model.mask_head.initialise()
+    save_checkpoint(path, model.state_dict(), "nano", model.class_names)
+    return path
+
+
 @pytest.fixture
-def train(folder: Path, backbone_file: Path) -> Callable[..., int]:
+def train(folder: Path, start_file: Path) -> Callable[..., int]:
     """A function that runs the command on the made pictures; later options win."""
 
     def run(*options: object) -> int:
         fixed = ["--images", folder / "pictures", "--annotations", folder / "train.json", "--out", folder / "run"]
-        fixed += ["--backbone", backbone_file, "--device", "cpu", "--dtype", "float32", "--workers", 0]
+        fixed += ["--init", start_file, "--device", "cpu", "--dtype", "float32", "--workers", 0]
         return main([str(argument) for argument in (*fixed, *options)])
 
     return run
@@ -110,6 +121,42 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(
     model = load_model(folder / "run" / "best.safetensors")
     assert model.class_names == ("square", "bar")
     assert model.variant.name == "nano"
+
+
+def test_a_network_of_fixed_grids_is_trained_from_a_backbone(folder: Path, backbone_file: Path) -> None:
+    given = ["--images", folder / "pictures", "--annotations", folder / "train.json", "--out", folder / "run"]
+    given += ["--backbone", backbone_file, "--device", "cpu", "--dtype", "float32", "--workers", 0, "--epochs", 1]
+    assert main([str(word) for word in ("--preset", "nano", "--variant", "light-r18", *given)]) == 0
+    assert all(line["box_loss"] == 0 for line in log_of(folder / "run"))
+    assert load_model(folder / "run" / "best.safetensors").variant.name == "light-r18"
+
+
+def test_frozen_parts_stay_as_they_are_and_the_others_move(
+    folder: Path, train: Callable[..., int], start_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "nano", replace(TINY, frozen=DETECTOR))
+    assert train("--epochs", 1) == 0
+    before, after = (read_checkpoint(path).state_dict for path in (start_file, folder / "run" / "best.safetensors"))
+    moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert "mask_head.kernel_branch.conv_kernel.weight" in moved
+    assert not any(name.startswith(DETECTOR) for name in moved)
+    assert all(line["category_loss"] == 0 for line in log_of(folder / "run"))
+
+
+def test_a_run_that_keeps_knowledge_has_all_classes_and_resumes_with_its_teacher(
+    folder: Path, train: Callable[..., int], start_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "nano", replace(TINY, keeps="other classes"))
+    renamed = folder / "known.safetensors"
+    save_checkpoint(renamed, read_checkpoint(start_file).state_dict, "nano", ("bar", "cat"))
+    stop_at(monkeypatch, 2)
+    assert train("--init", renamed) == 130
+    state = torch.load(folder / "run" / "last.pt", weights_only=True)
+    assert state["class_names"] == ["bar", "cat", "square"]
+    name = "backbone.stem.conv.weight"
+    assert torch.equal(state["teacher"][name], read_checkpoint(start_file).state_dict[name])
+    assert not torch.equal(state["model"][name], state["teacher"][name])
+    assert train("--init", renamed, "--classes", "square,bar") == 2
 
 
 def test_without_validation_the_newest_averaged_weights_are_exported(folder: Path, train: Callable[..., int]) -> None:
@@ -285,10 +332,10 @@ def test_a_loss_that_is_not_a_number_ends_the_run_before_it_is_saved(
         (["--workers", -1], "workers"),
         (["--device", "gpu"], "unknown device 'gpu'"),
         (["--dtype", "half"], "unknown dtype 'half'"),
-        (["--backbone", "gone.pth"], "gone.pth"),
+        (["--init", "gone.pth"], "gone.pth"),
         (["--out", "/proc/run"], "/proc/run"),
         (["--val-images", "there"], "--val-images needs --val-annotations"),
-        (["--init", "nano"], "--init and --backbone both"),
+        (["--backbone", "resnet18.pth"], "--init and --backbone both"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(
@@ -332,19 +379,19 @@ def test_the_backbone_learns_slower_and_adamw_decays_no_norms(optimizer: Any) ->
     for group in make_optimizer(model, config).param_groups:
         for parameter in group["params"]:
             rates[name_of[id(parameter)]], decays[name_of[id(parameter)]] = group["full_lr"], group["weight_decay"]
-    assert rates["backbone.layer2.0.conv1.weight"] == pytest.approx(0.02)
-    assert rates["mask_head.conv_cls.weight"] == pytest.approx(0.1)
-    assert decays["mask_head.conv_cls.weight"] == 0.3
-    assert decays["mask_head.conv_cls.bias"] == (0.0 if optimizer == "adamw" else 0.3)
+    assert rates["backbone.stages.1.0.left.0.weight"] == pytest.approx(0.02)
+    assert rates["mask_head.branches.0.conv_cls.weight"] == pytest.approx(0.1)
+    assert decays["mask_head.branches.0.conv_cls.weight"] == 0.3
+    assert decays["mask_head.branches.0.conv_cls.bias"] == (0.0 if optimizer == "adamw" else 0.3)
     assert rates.keys() == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 @pytest.mark.parametrize(("ema_decay", "share"), [(0.0, 1.0), (0.05, 0.95), (0.998, 1 - 2 / 11)])
 def test_averaged_weights_follow_the_trained_ones(ema_decay: float, share: float) -> None:
     run = prepare_run(replace(TINY, ema_decay=ema_decay), SOLOv2(VARIANTS["nano"]), torch.device("cpu"), torch.float32)
-    before = run.averaged.mask_head.conv_cls.weight.clone()
+    before = run.averaged.mask_head.kernel_branch.conv_kernel.weight.clone()
     with torch.no_grad():
-        run.model.mask_head.conv_cls.weight += 1
+        run.model.mask_head.kernel_branch.conv_kernel.weight += 1
     run.step = 1
     update_average(run)
-    torch.testing.assert_close(run.averaged.mask_head.conv_cls.weight, before + share)
+    torch.testing.assert_close(run.averaged.mask_head.kernel_branch.conv_kernel.weight, before + share)

@@ -9,6 +9,7 @@ import torch
 
 from solov2 import zoo
 from solov2.checkpoints.checkpoint import read_checkpoint
+from solov2.load import load_model
 from solov2.network.model import SOLOv2
 from solov2.variants import VARIANTS
 
@@ -82,6 +83,16 @@ def test_convert_writes_the_same_weights_as_safetensors(openmmlab_nano: Path, tm
     assert all(torch.equal(tensor, after.state_dict[name]) for name, tensor in before.state_dict.items())
 
 
+def test_convert_stores_convolutions_in_half_the_bytes(openmmlab_nano: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small.safetensors"
+    assert zoo.main(["convert", str(openmmlab_nano), str(out), "--float16"]) == 0
+    before, after = read_checkpoint(openmmlab_nano).state_dict, read_checkpoint(out).state_dict
+    for name, tensor in after.items():
+        assert tensor.dtype == (torch.float16 if tensor.ndim == 4 else torch.float32), name
+        torch.testing.assert_close(tensor.float(), before[name], rtol=1e-3, atol=1e-6)
+    assert load_model(out).dtype == torch.float32
+
+
 def test_convert_asks_for_class_names_that_the_file_lacks(
     openmmlab_nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,11 +110,11 @@ def test_info_lists_what_keeps_weights_from_being_a_variant(
     openmmlab_nano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = read_checkpoint(openmmlab_nano).state_dict
-    weights["mask_head.conv_kernel.bias"] = torch.zeros(7)
+    weights["mask_head.kernel_branch.conv_kernel.bias"] = torch.zeros(7)
     torch.save(weights, tmp_path / "odd.pth")
     assert zoo.main(["info", str(tmp_path / "odd.pth")]) == 0
     assert (
-        "unknown: it comes closest to nano. wrong shape: mask_head.conv_kernel.bias (7,), need (48,)."
+        "unknown: it comes closest to nano. wrong shape: mask_head.kernel_branch.conv_kernel.bias (7,), need (48,)."
         in capsys.readouterr().out
     )
 

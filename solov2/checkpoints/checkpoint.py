@@ -32,7 +32,7 @@ from solov2.variants import VARIANTS, find_variant
 
 Source = Literal["safetensors", "openmmlab", "solo-authors", "state-dict"]
 
-CLASS_WEIGHT = "mask_head.conv_cls.weight"
+CLASS_WEIGHT = ".conv_cls.weight"  # end of the names of tensors with a row for each class
 _SAFETENSORS_DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 _CONTAINERS = ("averaged", "state_dict", "model")  # keys of weights; the first is of our unfinished trainings
 
@@ -192,7 +192,7 @@ def _weights_among(path: Path, tensors: Mapping[str, Tensor], objects: str = "")
 
 
 def _class_count(state_dict: Mapping[str, Tensor]) -> int:
-    weight = state_dict.get(CLASS_WEIGHT)
+    weight = next((tensor for name, tensor in state_dict.items() if name.endswith(CLASS_WEIGHT)), None)
     return 0 if weight is None or not weight.ndim else len(weight)
 
 

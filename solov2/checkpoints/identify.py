@@ -14,7 +14,7 @@ from solov2.variants import VARIANTS
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_CLASS_KEYS = ("mask_head.conv_cls.weight", "mask_head.conv_cls.bias")
+_CLASS_KEYS = ("conv_cls.weight", "conv_cls.bias")  # ends of the names of tensors with a row for each class
 
 
 def identify_variant(state_dict: Mapping[str, Tensor]) -> str | None:
@@ -45,7 +45,7 @@ def describe_misfit(state_dict: Mapping[str, Tensor]) -> str:
     if misfits >= len(found) / 2:
         return f"its {len(found)} tensors, such as {next(iter(found))}, fit none of {', '.join(VARIANTS)}"
     expected = dict(_variant_shapes(likeliest))
-    for name in _CLASS_KEYS:
+    for name in filter(is_by_class, expected):
         if found.get(name, ())[1:] == expected[name][1:] and name in found:  # the number of classes is free
             expected[name] = found[name]
     return f"it comes closest to {likeliest}. {_complaints(found, expected)}."
@@ -53,8 +53,13 @@ def describe_misfit(state_dict: Mapping[str, Tensor]) -> str:
 
 def class_count(checkpoint: Checkpoint, variant: str) -> int:
     """Return how many classes the weights tell apart; that of the variant where they do not say."""
-    weight = checkpoint.state_dict.get(_CLASS_KEYS[0])
+    weight = next((tensor for name, tensor in checkpoint.state_dict.items() if is_by_class(name)), None)
     return len(VARIANTS[variant].class_names) if weight is None or not weight.ndim else len(weight)
+
+
+def is_by_class(name: str) -> bool:
+    """Return whether the tensor called `name` has a row for each class."""
+    return name.endswith(_CLASS_KEYS)
 
 
 def fit_state_dict(state_dict: Mapping[str, Tensor], model: SOLOv2) -> dict[str, Tensor]:
@@ -99,7 +104,8 @@ def _rather(found: Shapes, model: SOLOv2) -> str:
     if misfits < min(own_misfits, len(found) / 2):
         return f", they look like {likeliest}"
     if own_misfits == 0:
-        return f" with {len(model.class_names)} classes, they know {found[_CLASS_KEYS[0]][0]}"
+        known = next(shape[0] for name, shape in found.items() if is_by_class(name))
+        return f" with {len(model.class_names)} classes, they know {known}"
     return ""
 
 
@@ -127,7 +133,7 @@ def _shapes(state_dict: Mapping[str, Tensor]) -> Shapes:
 
 
 def _without_classes(shapes: Shapes) -> Shapes:
-    return {name: shape[1:] if name in _CLASS_KEYS else shape for name, shape in shapes.items()}
+    return {name: shape[1:] if is_by_class(name) else shape for name, shape in shapes.items()}
 
 
 def _is_counter(name: str) -> bool:

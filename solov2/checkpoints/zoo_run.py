@@ -11,6 +11,8 @@ from solov2.errors import CheckpointError, few_of
 from solov2.network.model import SOLOv2
 from solov2.variants import VARIANTS
 
+CONVOLUTION_AXES = 4  # of a convolution's weight; biases and norms have one
+
 
 def print_info(options: argparse.Namespace) -> int:
     """Print what a weights file holds; return the exit code."""
@@ -45,6 +47,10 @@ def convert(options: argparse.Namespace) -> int:
     with torch.device("meta"):
         model = SOLOv2(VARIANTS[variant], class_names)
     weights = fit_state_dict(checkpoint.state_dict, model)
+    if options.float16:
+        weights = {
+            name: tensor.half() if tensor.ndim == CONVOLUTION_AXES else tensor for name, tensor in weights.items()
+        }
     save_checkpoint(options.out, weights, variant, class_names, checkpoint.metadata, checkpoint.input_px)
     written = read_checkpoint(options.out).state_dict
     if written.keys() != weights.keys() or not all(torch.equal(written[name], weights[name]) for name in weights):

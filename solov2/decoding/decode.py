@@ -1,5 +1,6 @@
 """From the network's outputs to instances: points NMS, dynamic convolution, maskness, Matrix NMS."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,9 +14,11 @@ from solov2.decoding.geometry import Geometry
 from solov2.decoding.matrix_nms import matrix_nms
 from solov2.instances import Instances
 from solov2.network.outputs import HeadOutputs
-from solov2.variants import LEVEL_STRIDES
+from solov2.variants import MASK_STRIDE
 
 MAX_CANDIDATES = 4000  # more than any trained model yields; bounds the memory that a broken one can take
+MAX_DENSE_CANDIDATES = 200  # of heads that predict boxes, whose grids are finer: an object has several candidates
+BOX_MARGIN = 0.1  # of its width and height, by which a mask may reach over its predicted box
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,14 @@ class Candidates:
         labels: (N,) int64.
         kernels: (N, D).
         strides: (N,) float32, input pixels per feature pixel of the candidate's level.
+        boxes: (N, 4) float32 xyxy in input pixels, where the head predicts them.
     """
 
     scores: Tensor
     labels: Tensor
     kernels: Tensor
     strides: Tensor
+    boxes: Tensor | None = None
 
 
 def points_nms(scores: Tensor) -> Tensor:
@@ -53,17 +58,21 @@ def select_candidates(outputs: HeadOutputs, config: DecodeConfig, labels: tuple[
     scores = torch.cat([grid[0].flatten(1).T for grid in grids])  # (cells, C)
     kernels = torch.cat([grid[0].flatten(1).T for grid in outputs.kernels])  # (cells, D)
     strides = torch.cat(
-        [scores.new_full((grid[0, 0].numel(),), stride) for grid, stride in zip(grids, LEVEL_STRIDES, strict=True)]
+        [scores.new_full((grid[0, 0].numel(),), stride) for grid, stride in zip(grids, outputs.strides, strict=True)]
     )
     if labels is not None:
         scores = scores * _wanted_labels(labels, scores.shape[1], scores.device)
     scores = torch.where(scores > config.score_threshold, scores, 0)  # NaN compares false, so it is dropped
     flat = scores.flatten()
     places = torch.nonzero(flat)[:, 0]
-    if len(places) > MAX_CANDIDATES:
-        places = flat.topk(MAX_CANDIDATES).indices.sort().values
+    limit = MAX_CANDIDATES if outputs.boxes is None else MAX_DENSE_CANDIDATES
+    if len(places) > limit:
+        places = flat.topk(limit).indices.sort().values
     cells, classes = places // scores.shape[1], places % scores.shape[1]
-    return Candidates(flat[places], classes, kernels[cells], strides[cells])
+    boxes = None
+    if outputs.boxes is not None:
+        boxes = torch.cat([level[0].flatten(1).T for level in outputs.boxes])[cells]
+    return Candidates(flat[places], classes, kernels[cells], strides[cells], boxes)
 
 
 @lru_cache(maxsize=32)
@@ -91,9 +100,9 @@ class Ranked:
 def rank(candidates: Candidates, features: Tensor, config: DecodeConfig) -> Ranked:
     """Give each candidate its mask and its final score, and order them. No step waits for the device.
 
-    A candidate's mask is its kernel applied to the mask features; its score is multiplied by the maskness, the mean
-    probability inside the mask, and by the decay of Matrix NMS. Areas and overlaps are computed in float32 whatever
-    the network's precision.
+    A candidate's mask is its kernel applied to the mask features, cut to its box where it has one; its score is
+    multiplied by the maskness, the mean probability inside the mask, and by the decay of Matrix NMS. Areas and overlaps
+    are computed in float32 whatever the network's precision.
 
     Args:
         candidates: N of them.
@@ -101,6 +110,8 @@ def rank(candidates: Candidates, features: Tensor, config: DecodeConfig) -> Rank
         config: thresholds.
     """
     probs = (candidates.kernels @ features.flatten(1)).float().sigmoid()  # (N, h*w)
+    if candidates.boxes is not None:
+        probs = probs * inside_boxes(candidates.boxes, features.shape[1:]).flatten(1)
     masks = (probs > config.mask_threshold).float()
     areas = masks.sum(1)
     maskness = (probs * masks).sum(1) / areas.clamp(min=1)
@@ -113,6 +124,22 @@ def rank(candidates: Candidates, features: Tensor, config: DecodeConfig) -> Rank
     final = decayed[best]
     final = final * (final >= config.final_score_threshold)
     return Ranked(probs[order[best]].reshape(-1, *features.shape[1:]), final, labels[best])
+
+
+def inside_boxes(boxes: Tensor, mask_hw: Sequence[int], margin: float = BOX_MARGIN) -> Tensor:
+    """Return which pixels at stride 4 have their centre in each box: (N, 4) xyxy in input pixels to (N, h, w) bool.
+
+    Args:
+        boxes: N of them.
+        mask_hw: h and w.
+        margin: of a box's width and height, by which it is enlarged on each side.
+    """
+    left, top, right, bottom = (side[:, None] for side in boxes.unbind(1))  # (N, 1) each
+    reach_x, reach_y = margin * (right - left), margin * (bottom - top)
+    y, x = (MASK_STRIDE * (torch.arange(side, device=boxes.device) + 0.5) for side in mask_hw)
+    rows = (y >= top - reach_y) & (y <= bottom + reach_y)  # (N, h)
+    columns = (x >= left - reach_x) & (x <= right + reach_x)  # (N, w)
+    return rows[:, :, None] & columns[:, None]
 
 
 def decode(

@@ -93,6 +93,8 @@ class SOLOv2Head(nn.Module):
     def __init__(self, variant: Variant, num_classes: int) -> None:
         """Build the head of `variant` for `num_classes` classes."""
         super().__init__()
+        if variant.grid_sizes is None:
+            raise ValueError(f"{variant.name} has no fixed grids: its head is a DenseHead")
         self.grid_sizes = variant.grid_sizes
         self.cls_convs = self._branch(variant, variant.fpn_channels)
         self.kernel_convs = self._branch(variant, variant.fpn_channels + 2)

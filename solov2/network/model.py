@@ -10,10 +10,8 @@ from solov2.decoding.decode import decode_batch
 from solov2.decoding.decode_config import DecodeConfig
 from solov2.decoding.geometry import Geometry, Image, check_image, preprocess
 from solov2.instances import Instances
-from solov2.network.fpn import FPN
-from solov2.network.head import SOLOv2Head
+from solov2.network.architecture import make_backbone, make_head, make_pyramid
 from solov2.network.outputs import HeadOutputs
-from solov2.network.resnet import Backbone
 from solov2.variants import Variant
 
 
@@ -30,19 +28,20 @@ class SOLOv2(nn.Module):
         super().__init__()
         self.variant = variant
         self.class_names = tuple(class_names or variant.class_names)
-        self.backbone = Backbone(variant.backbone, variant.last_stage, variant.deformable_backbone)
-        self.neck = FPN(self.backbone.out_channels, variant.fpn_channels)
-        self.mask_head = SOLOv2Head(variant, len(self.class_names))
+        self.backbone = make_backbone(variant)
+        channels = self.backbone.out_channels
+        self.neck = make_pyramid(variant, channels)
+        self.mask_head = make_head(variant, channels, len(self.class_names))
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.mask_head.conv_cls.weight.device
+        return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the weights."""
-        return self.mask_head.conv_cls.weight.dtype
+        return next(self.parameters()).dtype
 
     @property
     def memory_format(self) -> torch.memory_format:

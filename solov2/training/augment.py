@@ -7,13 +7,16 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from solov2.data.coco_dataset import Sample
-from solov2.decoding.geometry import Size
+from solov2.decoding.geometry import Image, Size
 from solov2.training.targets import GroundTruth
 from solov2.variants import PIXEL_MEAN
 
+COLOUR_CHANGE = 0.4  # of brightness, contrast and saturation, either way
+BALANCE_CHANGE = 0.06  # of each channel
+NOISE_SHARE, MAX_NOISE = 0.15, 12.0  # of the pictures; standard deviation in levels of 255
+JPEG_SHARE, JPEG_QUALITY = 0.15, (25, 80)
 MIN_VISIBLE_PX = 16  # an instance with fewer pixels left is no longer asked for
 
 
@@ -27,7 +30,8 @@ class View:
         offset: where the picture lies on the canvas, or the canvas on the picture, in [0, 1] from one end to the
             other (y, x).
         mirrored: left and right are swapped.
-        colour_seed: of the change of brightness, contrast, saturation and hue; None leaves the colours.
+        colour_seed: of the change of brightness, contrast, saturation and white balance, and of what a camera adds:
+            noise and JPEG's blocks; None leaves the colours.
     """
 
     canvas_hw: Size
@@ -50,8 +54,9 @@ def show(sample: Sample, view: View) -> tuple[Tensor, GroundTruth]:
         placed[target] = cv2.resize(mask, size_wh, interpolation=cv2.INTER_LINEAR)[source]
     if view.mirrored:
         canvas, masks = canvas[:, ::-1], masks[:, :, ::-1]
-    pixels = torch.from_numpy(np.ascontiguousarray(canvas)).permute(2, 0, 1)
-    return _recolour(pixels, view.colour_seed), _visible(masks, sample)
+    if view.colour_seed is not None:
+        canvas = recolour(np.ascontiguousarray(canvas), view.colour_seed)
+    return torch.from_numpy(np.ascontiguousarray(canvas.transpose(2, 0, 1))), _visible(masks, sample)
 
 
 def show_four(samples: Sequence[Sample], views: Sequence[View]) -> tuple[Tensor, GroundTruth]:
@@ -88,13 +93,24 @@ def _overlap(view: View) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     return (source[0], source[1]), (target[0], target[1])
 
 
-def _recolour(pixels: Tensor, seed: int | None) -> Tensor:
-    if seed is None:
-        return pixels
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        jittered: Tensor = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.03)(pixels)
-    return jittered
+def recolour(image: Image, seed: int) -> Image:
+    """Return `image` as another camera might have seen it in another light; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    brightness, contrast, saturation = rng.uniform(1 - COLOUR_CHANGE, 1 + COLOUR_CHANGE, 3)
+    balance = rng.uniform(1 - BALANCE_CHANGE, 1 + BALANCE_CHANGE, 3)
+    levels = np.arange(256)[:, None] * brightness * balance  # (256, 3)
+    middle = float(image.mean()) * brightness
+    table = np.clip((levels - middle) * contrast + middle, 0, 255).astype(np.uint8)
+    changed = cv2.LUT(image, table[None])
+    grey = cv2.cvtColor(cv2.cvtColor(changed, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    changed = cv2.addWeighted(changed, saturation, grey, 1 - saturation, 0)
+    if rng.random() < NOISE_SHARE:
+        noise = rng.standard_normal(image.shape, np.float32) * rng.uniform(0, MAX_NOISE)
+        changed = np.clip(changed + noise, 0, 255).astype(np.uint8)
+    if rng.random() < JPEG_SHARE:
+        _, code = cv2.imencode(".jpg", changed, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*JPEG_QUALITY))])
+        changed = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
+    return np.asarray(changed, np.uint8)
 
 
 def _visible(masks: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], sample: Sample) -> GroundTruth:

@@ -16,6 +16,7 @@ from solov2.decoding.geometry import Geometry, Size
 from solov2.errors import DatasetError
 from solov2.training.augment import View, show, show_four
 from solov2.training.distributed import ALONE, Processes
+from solov2.training.matching import InstanceTargets, instance_targets
 from solov2.training.targets import GroundTruth, Targets, assign
 from solov2.training.train_config import TrainConfig
 from solov2.variants import PIXEL_MEAN, Variant
@@ -31,11 +32,12 @@ class Batch:
     """
 
     pixels: Tensor
-    targets: list[Targets]
+    targets: list[Targets] | list[InstanceTargets]
 
     def pin_memory(self) -> "Batch":
         """Return this batch where a CUDA device reads it without the processor's help; called by the loader."""
-        return Batch(self.pixels.pin_memory(), [target.pin_memory() for target in self.targets])
+        targets: list[Any] = [target.pin_memory() for target in self.targets]
+        return Batch(self.pixels.pin_memory(), targets)
 
 
 Request = tuple[int, Size | None, int]  # picture, canvas, seed of its view
@@ -158,10 +160,14 @@ def collate_batch(samples: Sequence[tuple[Tensor, GroundTruth]], variant: Varian
     width = max(pixels.shape[2] for pixels, _ in samples)
     fill = torch.tensor(PIXEL_MEAN).round().to(torch.uint8)[:, None, None]
     batch = fill.expand(len(samples), 3, height, width).clone()
-    targets = []
+    targets: list[Any] = []
     for canvas, (pixels, truth) in zip(batch, samples, strict=True):
         canvas[:, : pixels.shape[1], : pixels.shape[2]] = pixels
         pad = (0, width - pixels.shape[2], 0, height - pixels.shape[1])
         masks = F.pad(torch.from_numpy(truth.masks), pad).numpy()
-        targets.append(assign(replace(truth, masks=masks), variant.grid_sizes, variant.scale_ranges, background))
+        padded = replace(truth, masks=masks)
+        if variant.grid_sizes is None:
+            targets.append(instance_targets(padded))
+        else:
+            targets.append(assign(padded, variant.grid_sizes, variant.scale_ranges, background))
     return Batch(batch, targets)

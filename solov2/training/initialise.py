@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from solov2.checkpoints.checkpoint import read_checkpoint
-from solov2.checkpoints.identify import class_count, fit_state_dict
+from solov2.checkpoints.identify import class_count, fit_state_dict, is_by_class
+from solov2.checkpoints.nanodet import is_nanodet, load_nanodet
 from solov2.errors import CheckpointError, DownloadError
 from solov2.network.model import SOLOv2
 
@@ -55,8 +56,11 @@ def load_initial_weights(model: SOLOv2, path: Path) -> None:
         CheckpointError: the file cannot be read, or is of another variant.
     """
     checkpoint = read_checkpoint(path)
+    if is_nanodet(checkpoint.state_dict):
+        load_nanodet(model, checkpoint.state_dict)
+        return
     state_dict = dict(checkpoint.state_dict)
-    for name in ("mask_head.conv_cls.weight", "mask_head.conv_cls.bias"):
+    for name in filter(is_by_class, model.state_dict()):
         own = model.state_dict()[name].clone()
         theirs = state_dict.get(name)
         if theirs is not None and theirs.shape == (class_count(checkpoint, model.variant.name), *own.shape[1:]):

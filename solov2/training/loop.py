@@ -3,18 +3,21 @@
 import math
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from solov2.decoding.geometry import normalisation
 from solov2.errors import SOLOv2Error
 from solov2.network.model import SOLOv2
+from solov2.network.outputs import HeadOutputs
 from solov2.training.batches import Batch
+from solov2.training.dense_losses import dense_losses
 from solov2.training.distributed import ALONE, Processes
 from solov2.training.losses import Losses, count_positives, losses
+from solov2.training.matching import flatten_cells, match
 from solov2.training.train_config import TrainConfig
 
 
@@ -26,6 +29,8 @@ class Run:
         config, model, averaged, optimizer, scaler, step, best_ap, trained_seconds: are saved and resumed.
         network: runs `model` forward; with several processes it adds up their gradients too.
         processes: those that train together.
+        teacher: has the starting weights, where the run keeps their knowledge; saved and resumed too.
+        labels: (classes of the data,) int64, the model's label of each; None where they are the same.
     """
 
     config: TrainConfig
@@ -38,6 +43,8 @@ class Run:
     best_ap: float = -1.0
     trained_seconds: float = 0.0
     processes: Processes = ALONE
+    teacher: SOLOv2 | None = None
+    labels: Tensor | None = None
 
 
 def learning_rate(config: TrainConfig, step: int, steps_in_epoch: int) -> float:
@@ -52,17 +59,18 @@ def learning_rate(config: TrainConfig, step: int, steps_in_epoch: int) -> float:
 def make_optimizer(model: SOLOv2, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimizer; each group knows its full rate as "full_lr"."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    slow = tuple(f"{part}." for part in config.slow)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decays = config.optimizer == "sgd" or parameter.ndim > 1
-            groups.setdefault((name.startswith("backbone."), decays), []).append(parameter)
+            groups.setdefault((name.startswith(slow), decays), []).append(parameter)
     described: list[dict[str, Any]] = [
         {
             "params": parameters,
-            "full_lr": config.learning_rate * (config.backbone_rate if in_backbone else 1.0),
+            "full_lr": config.learning_rate * (config.backbone_rate if is_slow else 1.0),
             "weight_decay": config.weight_decay if decays else 0.0,
         }
-        for (in_backbone, decays), parameters in groups.items()
+        for (is_slow, decays), parameters in groups.items()
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(described, lr=config.learning_rate, momentum=0.9)
@@ -89,13 +97,12 @@ def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tu
     with torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext():
         outputs = run.network(images)
     targets = [target.to(device) for target in batch.targets]
-    positives = run.processes.total(count_positives(targets, len(run.model.class_names)))
-    part = losses(outputs, targets, positives)
+    part = _losses(run, images, outputs, targets)
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(run.scaler.scale(part.total * run.processes.count))  # gradients are averaged over processes
     run.scaler.unscale_(run.optimizer)
     norm = float(nn.utils.clip_grad_norm_(run.model.parameters(), run.config.clip_norm))
-    whole = Losses(run.processes.total(part.mask.detach()), run.processes.total(part.category.detach()))
+    whole = Losses(*(run.processes.total(term.detach()) for term in (part.mask, part.category, part.box)))
     is_left_out = run.scaler.is_enabled()  # by the scaler, which expects gradients that overflow in float16
     if not math.isfinite(whole.total) or not (math.isfinite(norm) or is_left_out):
         raise SOLOv2Error(
@@ -107,6 +114,30 @@ def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tu
     run.step += 1
     update_average(run)
     return whole, norm
+
+
+def _losses(run: Run, images: Tensor, outputs: HeadOutputs, targets: list[Any]) -> Losses:
+    """Return this process's part of the losses; it is divided by the positive cells of all."""
+    if outputs.boxes is None:
+        positives = run.processes.total(count_positives(targets, len(run.model.class_names)))
+        return losses(outputs, targets, positives)
+    labels = torch.arange(len(run.model.class_names)) if run.labels is None else run.labels
+    labels = labels.to(images.device)
+    targets = [replace(target, labels=labels[target.labels]) for target in targets]
+    matches = match(outputs, targets)
+    count = torch.tensor(sum(len(one.cells) for one in matches), device=images.device)
+    return dense_losses(outputs, targets, matches, run.processes.total(count), _wanted_scores(run, images, labels))
+
+
+@torch.no_grad()
+def _wanted_scores(run: Run, images: Tensor, labels: Tensor) -> Tensor | None:
+    """Return what the teacher says of the classes whose knowledge is kept, (B, cells, C); zero for the others."""
+    if run.teacher is None:
+        return None
+    scores = flatten_cells(run.teacher(images).category_logits).sigmoid()
+    if run.config.keeps == "other classes":
+        scores[..., labels] = 0
+    return scores
 
 
 @torch.no_grad()
@@ -124,6 +155,12 @@ def prepare_run(
     model = model.to(device).to(memory_format=torch.channels_last).train()
     model.backbone.freeze()
     averaged = deepcopy(model).eval().requires_grad_(False)
+    teacher = deepcopy(averaged) if config.keeps != "nothing" else None
+    for name, parameter in model.named_parameters():
+        if name.startswith(tuple(f"{part}." for part in config.frozen)):
+            parameter.requires_grad_(False)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     optimizer = make_optimizer(model, config)
-    return Run(config, model, processes.connect(model), averaged, optimizer, scaler, processes=processes)
+    return Run(
+        config, model, processes.connect(model), averaged, optimizer, scaler, processes=processes, teacher=teacher
+    )

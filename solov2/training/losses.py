@@ -1,7 +1,7 @@
 """The two losses of SOLOv2: Dice for the masks, focal for the categories."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -23,15 +23,17 @@ class Losses:
     Attributes:
         mask: 3 * Dice, per distinct positive cell.
         category: focal loss, per positive cell.
+        box: of heads that predict boxes; zero for the others.
     """
 
     mask: Tensor
     category: Tensor
+    box: Tensor = field(default_factory=lambda: torch.zeros(()))
 
     @property
     def total(self) -> Tensor:
         """What is minimised."""
-        return self.mask + self.category
+        return self.mask + self.category + self.box.to(self.mask.device)
 
 
 def dice_loss(probs: Tensor, masks: Tensor) -> Tensor:

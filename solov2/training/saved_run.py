@@ -33,6 +33,7 @@ def state_of(run: Run) -> dict[str, Any]:
         "step": run.step,
         "best_ap": run.best_ap,
         "trained_seconds": run.trained_seconds,
+        "teacher": run.teacher.state_dict() if run.teacher else {},
     }
 
 
@@ -92,6 +93,7 @@ def _restore(run: Run, state: Mapping[str, Any], file_bytes: int) -> None:
     moments = {index: dict(values) for index, values in state["optimizer"]["state"].items()}
     tensors = {f"model.{name}": tensor for name, tensor in state["model"].items()}
     tensors |= {f"averaged.{name}": tensor for name, tensor in state["averaged"].items()}
+    tensors |= {f"teacher.{name}": tensor for name, tensor in state.get("teacher", {}).items()}
     tensors |= {f"optimizer.{index}.{name}": tensor for index, of in moments.items() for name, tensor in of.items()}
     complaint = complaint_about_tensors(tensors, file_bytes)
     if complaint:
@@ -102,6 +104,8 @@ def _restore(run: Run, state: Mapping[str, Any], file_bytes: int) -> None:
     model, averaged = (fit_state_dict(state[key], run.model) for key in ("model", "averaged"))
     groups = run.optimizer.state_dict()["param_groups"]
     _check_moments(run, moments, [group["params"] for group in state["optimizer"]["param_groups"]])
+    if run.teacher is not None:
+        run.teacher.load_state_dict(fit_state_dict(state["teacher"], run.model))
     run.model.load_state_dict(model)
     run.averaged.load_state_dict(averaged)
     run.optimizer.load_state_dict({"state": moments, "param_groups": groups})

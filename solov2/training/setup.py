@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from solov2.checkpoints.checkpoint import read_checkpoint
 from solov2.checkpoints.published import weights_path
 from solov2.data.coco_dataset import CocoDataset
 from solov2.data.data_folder import read_data_folder
@@ -94,13 +95,14 @@ def start_run(
 ) -> Run:
     """Return the run that is in the options' folder, or else a fresh one from the weights that they name."""
     torch.manual_seed(config.seed)
-    model = SOLOv2(VARIANTS[config.variant], data.train.class_names)
+    model = SOLOv2(VARIANTS[config.variant], _class_names(options, config, data.train))
     model.mask_head.initialise()
     _make_folder(options.out)
     last = options.out / "last.pt"
     if not last.exists():
-        _load_weights(options, model)
+        _load_weights(options, config, model)
     run = prepare_run(config, model, device, dtype, processes)
+    run.labels = torch.tensor([model.class_names.index(name) for name in data.train.class_names])
     if last.exists():
         resume_run(run, last)
         if processes.is_first:
@@ -108,19 +110,37 @@ def start_run(
     return run
 
 
+def _class_names(options: argparse.Namespace, config: TrainConfig, dataset: CocoDataset) -> tuple[str, ...]:
+    """Return the classes of the model: the data's, after those of weights whose knowledge the run keeps."""
+    if options.classes or config.keeps == "nothing" or not _starts_whole(options, config):
+        return dataset.class_names
+    known = read_checkpoint(_initial_path(options, config)).class_names or ()
+    return (*known, *(name for name in dataset.class_names if name not in known))
+
+
+def _starts_whole(options: argparse.Namespace, config: TrainConfig) -> bool:
+    """Return whether the run starts from all of a model's weights, not from those of a backbone alone."""
+    has_backbone = VARIANTS[config.variant].backbone != "shufflenet"  # which is published inside a detector only
+    return bool(options.init) or not (options.backbone or (has_backbone and not options.data))
+
+
+def _initial_path(options: argparse.Namespace, config: TrainConfig) -> Path:
+    name = options.init or config.variant
+    if name in VARIANTS and VARIANTS[name].weights_file is None:
+        raise SOLOv2Error(
+            f"no weights were published for {name} to start from: name some by --init FILE, or by --backbone FILE "
+            "those of a backbone"
+        )
+    return weights_path(name) if name in VARIANTS else Path(name)
+
+
 def _make_folder(path: Path) -> None:
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
-def _load_weights(options: argparse.Namespace, model: SOLOv2) -> None:
-    if options.init or (options.data and not options.backbone):
-        name = options.init or model.variant.name
-        if name in VARIANTS and VARIANTS[name].weights_file is None:
-            raise SOLOv2Error(
-                f"no weights were published for {name} to start from: name some by --init FILE, or by --backbone FILE "
-                "those of a backbone"
-            )
-        load_initial_weights(model, weights_path(name) if name in VARIANTS else Path(name))
+def _load_weights(options: argparse.Namespace, config: TrainConfig, model: SOLOv2) -> None:
+    if _starts_whole(options, config):
+        load_initial_weights(model, _initial_path(options, config))
     else:
         load_backbone(model, options.backbone)

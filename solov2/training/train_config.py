@@ -26,7 +26,12 @@ class TrainConfig:
         batch_size: pictures per step.
         optimizer: "adamw", or "sgd" with momentum 0.9.
         learning_rate: of the head and pyramid, after the warm-up.
-        backbone_rate: the backbone's learning rate relative to it.
+        backbone_rate: the learning rate of the `slow` parts relative to it.
+        slow: names of the parts that began with trained weights, such as "backbone" or "mask_head.branches".
+        frozen: names of the parts that are not trained.
+        keeps: classes for which the starting weights' own scores are what is wanted wherever no annotation says
+            otherwise: those that the data do not name, or all, where their annotations are incomplete; only for heads
+            that predict boxes.
         weight_decay: of all weights but norms and biases (of all weights with "sgd", as published).
         drops: epochs after which the learning rate falls to a tenth; None means a cosine down to 1 %.
         warmup_steps: steps of linear warm-up.
@@ -49,6 +54,9 @@ class TrainConfig:
     optimizer: Literal["adamw", "sgd"] = "sgd"
     learning_rate: float = 0.01
     backbone_rate: float = 1.0
+    slow: tuple[str, ...] = ("backbone",)
+    frozen: tuple[str, ...] = ()
+    keeps: Literal["nothing", "other classes", "all classes"] = "nothing"
     weight_decay: float = 1e-4
     drops: tuple[int, ...] | None = None
     warmup_steps: int = 500
@@ -69,30 +77,38 @@ class TrainConfig:
             raise ValueError(f"seed must be 0 or more, got {self.seed}")
 
 
+DETECTOR = ("backbone", "neck", "mask_head.branches")  # the parts of `nano` that came from NanoDet-Plus
+
+_NANO = TrainConfig(
+    variant="nano",
+    epochs=10,
+    crowd_exponent=0.5,
+    batch_size=8,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    backbone_rate=0.1,
+    slow=DETECTOR,
+    weight_decay=0.02,
+    warmup_steps=100,
+    ema_decay=0.998,
+    canvases=((256, 416), (256, 416), (320, 416), (320, 320), (416, 320)),
+    scale_range=(0.75, 1.6),
+    mosaic=0.3,
+    colour_jitter=True,
+)
+
 PRESETS: dict[str, TrainConfig] = {
-    "nano": TrainConfig(
-        variant="nano",
-        epochs=10,
-        crowd_exponent=0.5,
-        batch_size=4,
-        optimizer="adamw",
-        learning_rate=8e-4,
-        backbone_rate=0.2,
-        weight_decay=0.02,
-        warmup_steps=100,
-        ema_decay=0.998,
-        canvases=((256, 384), (256, 384), (256, 384), (288, 288), (384, 256)),
-        scale_range=(0.75, 1.6),
-        mosaic=0.4,
-        colour_jitter=True,
-    ),
+    "nano-masks": replace(_NANO, learning_rate=1.5e-3, drops=(), frozen=DETECTOR),
+    "nano": replace(_NANO, epochs=2, keeps="all classes", frozen=("backbone.stem", "backbone.stages.0")),
     "1x": TrainConfig(variant="r50-1x", epochs=12, drops=(8, 11)),
     "3x": TrainConfig(variant="r50", epochs=36, drops=(27, 33)),
     "light-3x": TrainConfig(variant="light-r18", epochs=36, drops=(27, 33)),
 }
 """What can be trained by name.
 
-- "nano": a model for CPUs, in hours on one. The embedded weights came from several runs of it, see their model card.
+- "nano-masks", then "nano": a model for CPUs, from NanoDet-Plus's detector. The first trains kernels and mask features
+  alone, which is cheap; the second everything, while the detector's own scores keep what it knows. What the embedded
+  weights reached, on what and in how long stands in their model card.
 - "1x", "3x", "light-3x": the published schedules, for COCO train2017. `published_ap` says what each variant reached
   with its schedule, in mask AP on val2017; nobody has repeated that with this code yet.
 """
@@ -149,6 +165,8 @@ def fine_tuning(config: TrainConfig, pictures: int, **given: Any) -> TrainConfig
         mosaic=0.0,
         ema_decay=0.998,
         colour_jitter=True,
+        slow=tuple(part for part in config.slow if part in ("backbone", "neck")),
+        keeps="nothing" if config.keeps == "nothing" else "other classes",
     )
     tuned = replace(tuned, **given)
     steps = tuned.epochs * tuned.repeats * pictures // tuned.batch_size

@@ -87,7 +87,8 @@ def train(run: Run, data: Data, out: Path, dtype: torch.dtype, workers: int) -> 
         title = f"epoch {epoch + 1}/{run.config.epochs}"
         bar = tqdm(loader, title, per_epoch, initial=first, unit="step", disable=not is_first)
         for step_losses, norm in _steps(run, bar, out, dtype, per_epoch):
-            bar.set_postfix(mask=f"{step_losses.mask:.3f}", category=f"{step_losses.category:.3f}")
+            terms = {"mask": step_losses.mask, "category": step_losses.category, "box": step_losses.box}
+            bar.set_postfix({name: f"{term:.3f}" for name, term in terms.items() if term})
             if is_first and run.step % LOG_EVERY_STEPS == 0:
                 _log_step(log, run, step_losses, norm, per_epoch)
         if is_first:
@@ -118,6 +119,7 @@ def _log_step(log: Log, run: Run, step_losses: Losses, norm: float, per_epoch: i
         epoch=round(run.step / per_epoch, 3),
         mask_loss=float(step_losses.mask),
         category_loss=float(step_losses.category),
+        box_loss=float(step_losses.box),
         gradient_norm=norm if math.isfinite(norm) else None,  # float16 overflowed, and the step was left out
         learning_rate=run.optimizer.param_groups[-1]["lr"],
         seconds=round(run.trained_seconds, 1),
