@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 
 from solov2 import load_model, zoo
-from solov2.checkpoints.identify import describe_misfit
+from solov2.checkpoints.identify import describe_misfit, is_by_class
 from solov2.errors import SOLOv2Error
 from solov2.network.model import SOLOv2
 from solov2.training.initialise import load_backbone, load_initial_weights
@@ -35,7 +35,8 @@ from tests.fuzz.target import Target, bad_message
 def _load(path: Path) -> None:
     model = load_model(path)
     assert all(isinstance(name, str) and name.isprintable() for name in model.class_names)
-    assert len(model.class_names) == len(model.mask_head.conv_cls.weight)
+    rows = next(len(tensor) for name, tensor in model.state_dict().items() if is_by_class(name))
+    assert len(model.class_names) == rows
     assert 32 <= model.variant.short_px <= model.variant.long_px <= 4096
 
 
