@@ -20,15 +20,17 @@ from solov2.network.outputs import HeadOutputs
 
 spec, out, frames = (*sys.argv[1:], *("demo", "own_engine.mp4", "1000000")[len(sys.argv) - 1 :])
 model = load_model("nano")
+strides = model.variant.level_strides
+levels = len(strides)
 
 
 class Flat(torch.nn.Module):
     """The network with a plain tuple of tensors as its outputs, which every engine can give."""
 
     def forward(self, batch):  # type: ignore[no-untyped-def]
-        """Return the category logits and kernels of the five levels, and the mask features."""
+        """Return the category logits, kernels and boxes of all levels, and the mask features."""
         outputs = model(batch)
-        return (*outputs.category_logits, *outputs.kernels, outputs.mask_features)
+        return (*outputs.category_logits, *outputs.kernels, *(outputs.boxes or ()), outputs.mask_features)
 
 
 @lru_cache(maxsize=4)
@@ -48,8 +50,9 @@ class ExportedPredictor:
         found = []
         for image in images:
             batch = model.preprocess([image], geometry := model.geometry(image))
-            tensors = engine(batch.shape)(batch)
-            outputs = HeadOutputs(list(tensors[:5]), list(tensors[5:10]), tensors[10])
+            *maps, features = engine(batch.shape)(batch)
+            logits, kernels, *boxes = (maps[i : i + levels] for i in range(0, len(maps), levels))
+            outputs = HeadOutputs(logits, kernels, features, boxes[0] if boxes else None, strides)
             found += decode_batch(outputs, geometry, DecodeConfig())
         return found
 

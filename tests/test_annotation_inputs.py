@@ -132,7 +132,7 @@ def test_names_that_differ_in_case_alone_are_told_apart_too(folder: Path) -> Non
         (["x"], "no video and no picture in the folder x"),
         (["shots/%04d.jpg"], "no pictures are called shots/%04d.jpg"),
         (["-"], "no input: name videos"),
-        (["https://me:secret@host/clip.mp4"], r"https://\*\*\*@host/clip.mp4 is an address: save it as a file first"),
+        (["https://me:secret@host/clip.mp4"], "https://host/… is an address: save it as a file first"),
     ],
 )
 def test_a_name_that_stands_for_nothing_is_refused(folder: Path, names: list[str], message: str) -> None:
