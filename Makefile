@@ -28,7 +28,11 @@ check: setup  ## lint, security, formatting, types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-.PHONY: run test fuzz check docs audit format setup bench clean
+docs: setup  ## build the API pages into output/api, and check every link inside the project
+	$(BIN)/python -m docs.make_api
+
+audit: setup  ## known vulnerabilities of the installed packages (needs the network)
+	$(BIN)/python -m tests.audit
 
 format: setup  ## put the code in order
 	$(BIN)/ruff check --fix
