@@ -117,7 +117,7 @@ def test_what_a_file_says_about_itself_cannot_hide_what_it_is(
 ) -> None:
     path = tmp_path / "own.safetensors"
     facts = {"SHA-256": "0", "note": "\x1b[2J", "epoch": 7, "nested": {"a": [1, None]}, "long": "x" * 5000}
-    save_checkpoint(path, SOLOv2(VARIANTS["nano"]).state_dict(), "nano", ("person", "cat"), facts)
+    save_checkpoint(path, SOLOv2(VARIANTS["nano"], ("person", "cat")).state_dict(), "nano", ("person", "cat"), facts)
     assert read_checkpoint(path).metadata == {"SHA-256": "0", "epoch": 7, "nested": {"a": [1, None]}}
     assert zoo.main(["info", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -255,6 +255,7 @@ def test_a_damaged_run_is_said_to_be_damaged(
         (lambda state: state["model"].popitem(), "missing: "),
         (lambda state: state["averaged"].update(x=torch.zeros(1).expand(10**9)), "1,000,000,000 values, 4 bytes"),
         (lambda state: state.update(class_names=[torch.ones(1), "b"]), "damaged, or no saved run"),
+        (lambda state: state.update(class_names=torch.ones(1).expand(10**9)), "damaged, or no saved run"),
     ],
 )
 def test_a_run_whose_state_is_not_its_own_is_not_resumed(

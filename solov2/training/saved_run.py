@@ -77,14 +77,16 @@ def resume_run(run: Run, path: Path) -> None:
 
 def _differences(run: Run, state: Mapping[str, Any]) -> list[str]:
     """Return the settings and classes of a file that are not those of the run."""
+    names = state["class_names"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("class names that are no text")  # going through a tensor of 10^9 equal numbers takes memory
     wanted = _plain(asdict(run.config))
     # Settings that are younger than the file had their defaults' effect.
     saved = _plain(asdict(TrainConfig(variant=run.config.variant, epochs=run.config.epochs))) | _plain(state["config"])
     different = [
         f"{key} {_short(saved[key])} there, {_short(wanted[key])} here" for key in wanted if saved[key] != wanted[key]
     ]
-    if tuple(state["class_names"]) != run.model.class_names:
-        names = _plain(list(state["class_names"]))
+    if tuple(names) != run.model.class_names:
         different.append(f"classes {_short(names)} there, {_short(list(run.model.class_names))} here")
     return different
 

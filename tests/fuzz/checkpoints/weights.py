@@ -24,7 +24,7 @@ HUGE = 10**9
 def nano_weights() -> dict[str, Tensor]:
     """Random weights of the smallest variant."""
     torch.manual_seed(0)
-    return SOLOv2(VARIANTS["nano"]).state_dict()
+    return SOLOv2(VARIANTS["nano"], ("a", "b")).state_dict()
 
 
 def small_weights() -> Weights:
