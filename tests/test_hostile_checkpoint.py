@@ -126,7 +126,10 @@ def test_what_a_file_says_about_itself_cannot_hide_what_it_is(
 
 
 def test_fewer_biases_than_classes_are_refused_by_what_starts_from_a_file(tmp_path: Path) -> None:
-    weights = {**SOLOv2(VARIANTS["light-r18"]).state_dict(), "mask_head.conv_cls.bias": torch.zeros(1)}
+    weights = {
+        **SOLOv2(VARIANTS["light-r18"], ("person", "fox")).state_dict(),
+        "mask_head.conv_cls.bias": torch.zeros(1),
+    }
     torch.save({"state_dict": weights, "meta": {"CLASSES": ("person", "fox")}}, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match=r"mask_head\.conv_cls\.bias \(1,\), need \(2,\)"):
         load_initial_weights(SOLOv2(VARIANTS["light-r18"], ("cat", "fox")), tmp_path / "w.pth")
