@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from solov2.errors import MissingExtraError, SOLOv2Error
 from solov2.pixel_limit import apply_pixel_option
+from solov2.runtime.openmp import limit_spinning
 from solov2.standard_output import OutputError, drop_standard_output, telling_output_errors
 
 SCRIPT = "solov2-live"  # the command that pip installs
@@ -101,6 +102,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argp
 def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespace, extra: str) -> int:
     try:
         apply_pixel_option(options)
+        limit_spinning()
         return _with_its_libraries(command, options, extra)
     except SOLOv2Error as error:
         if options.debug:

@@ -1,6 +1,7 @@
 """SOLOv2 as a predictor: batches, thresholds, steps, and calls side by side."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -95,6 +96,34 @@ def test_calls_side_by_side_use_a_share_of_the_threads_each_and_leave_those_of_o
             list(pool.map(lambda seed: predictor.predict_batch([image(seed)]), range(4)))
         assert seen == [2, 1, 1, 1, 1]
         assert torch.get_num_threads() == threads_of_another() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_single_call_runs_on_fewer_threads_while_those_are_faster(
+    model: SOLOv2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network is made slow where two threads run it, as another process on a core makes it."""
+    seen: list[int] = []
+    forward = model.forward
+
+    def watched(images: torch.Tensor) -> HeadOutputs:
+        seen.append(torch.get_num_threads())
+        outputs = forward(images)
+        if seen[-1] == 2:
+            time.sleep(1)
+        return outputs
+
+    monkeypatch.setattr(model, "forward", watched)
+    monkeypatch.setattr("solov2.runtime.thread_count.PROBE_FIRST", 3)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        predictor = TorchPredictor(model)
+        for _ in range(5):
+            predictor.predict_batch([image(1)])
+        assert seen == [2, 2, 1, 1, 1]
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 

@@ -15,6 +15,7 @@ from solov2.decoding.geometry import Geometry, Image
 from solov2.instances import Instances
 from solov2.network.model import SOLOv2
 from solov2.network.outputs import HeadOutputs
+from solov2.runtime.thread_count import ThreadCount
 
 MIN_SCORE = DecodeConfig().final_score_threshold
 MAX_WORKERS = 4  # each holds the activations of a whole network
@@ -35,17 +36,20 @@ class TorchPredictor:
         hint: Literal["latency", "throughput"] = "latency",
         batch_size: int = 1,
         wait_each_step: bool = False,
+        threads: int | None = None,
     ) -> None:
         """Keep the parts; nothing runs yet.
 
         Args:
             model: on its device, in eval mode.
-            hint: what counts. "latency": one call at a time, which takes the whole device. "throughput": on the CPU
-                several calls at the same time, each on its share of the threads, because the threads that share one
-                small network wait for one another at every layer.
+            hint: what counts. "latency": one call at a time, which takes the whole device; on the CPU all threads, or
+                fewer while those are faster, because other processes hold some cores. "throughput": on the CPU several
+                calls at the same time, each on its share of the threads, because the threads that share one small
+                network wait for one another at every layer.
             batch_size: how many images run together.
             wait_each_step: wait for CUDA after every step, so that each one's time is its own. Otherwise the steps are
-                only queued until decoding waits, once, for all of them, and its time includes theirs.
+                only queued until decoding waits, and its time includes theirs.
+            threads: of the CPU that calls use in all; None means those that torch is set to use.
 
         Raises:
             ValueError: `batch_size` is below 1.
@@ -54,9 +58,11 @@ class TorchPredictor:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self._model, self._wait_each_step = model, wait_each_step
         self.class_names, self.batch_size = model.class_names, batch_size
-        is_shared = hint == "throughput" and model.device.type == "cpu"
-        self.workers = min(torch.get_num_threads(), MAX_WORKERS) if is_shared else 1
-        self._threads = torch.get_num_threads() // self.workers
+        is_cpu = model.device.type == "cpu"
+        all_threads = threads or torch.get_num_threads()
+        self.workers = min(all_threads, MAX_WORKERS) if hint == "throughput" and is_cpu else 1
+        self._share = all_threads // self.workers
+        self._count = ThreadCount(all_threads) if hint == "latency" and is_cpu and threads is None else None
 
     @torch.inference_mode()
     def predict_batch(
@@ -72,12 +78,15 @@ class TorchPredictor:
         geometries = [self._model.geometry(image) for image in images]
         watch = _Stopwatch()
         found: dict[int, Instances] = {}
-        with self._share_of_threads():
+        threads = self._count.next() if self._count else self._share
+        with self._limited_to(threads):
             for geometry in dict.fromkeys(geometries):
                 members = [i for i, other in enumerate(geometries) if other == geometry]
                 outputs = self._outputs([images[i] for i in members], geometry, watch)
                 found.update(zip(members, decode_batch(outputs, geometry, config, wanted), strict=True))
                 watch.lap("decode")
+        if self._count and images:
+            self._count.took(threads, watch.seconds["network"] / len(images))
         if steps_ms is not None:
             steps_ms.update({step: seconds * 1000 / len(images) for step, seconds in watch.seconds.items()})
         return [found[i] for i in range(len(images))]
@@ -95,12 +104,11 @@ class TorchPredictor:
         if self._wait_each_step and self._model.device.type == "cuda":
             torch.cuda.synchronize(self._model.device)
 
-    def _share_of_threads(self) -> AbstractContextManager[object]:
-        """Let torch use only a share of the threads in the calling thread, and leave all other threads alone."""
-        if self.workers == 1:
+    def _limited_to(self, threads: int) -> AbstractContextManager[object]:
+        """Let torch use so many threads in the calling thread, and leave all other threads alone."""
+        if threads == torch.get_num_threads():  # asked in any case: otherwise the first operation would decide it
             return nullcontext()
-        torch.get_num_threads()  # would otherwise be decided at the first operation, as for every other thread
-        limited: AbstractContextManager[object] = _thread_pools().limit(limits=self._threads, user_api="openmp")
+        limited: AbstractContextManager[object] = _thread_pools().limit(limits=threads, user_api="openmp")
         return limited
 
 
