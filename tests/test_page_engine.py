@@ -17,6 +17,7 @@ from app.stream.parts import Source
 from app.stream_errors import SinkError, SourceError
 from tests.fake_media import grey
 from tests.fake_model import FakeModel, FakeTorchPredictor, use_fake_predictor
+from tests.test_reconnecting import FakeConnection, lost, refused
 
 
 class Camera:
@@ -171,6 +172,29 @@ def test_paused_is_a_state_of_its_own_and_a_new_start_ends_it(engine: Engine) ->
     assert state(engine) == "paused"
     engine.start(camera())
     assert not engine.panel.current.paused
+
+
+def test_a_camera_that_is_lost_is_waited_for_and_comes_back(engine: Engine) -> None:
+    back = threading.Event()
+    first = [FakeConnection(3, ending=lost())]
+
+    def open_camera() -> FakeConnection:
+        if first:
+            return first.pop()
+        if not back.is_set():
+            raise refused()
+        return FakeConnection(3)
+
+    engine.start(Choice("camera", open_camera, "nano"))
+    wait_until(lambda: engine.status()["message"].startswith("waiting: connection refused, next try in "))
+    assert engine.status()["state"] == "running"
+    (reporter,) = engine.reporters()
+    assert reporter.values()["state"] == "waiting"
+    back.set()
+    wait_until(lambda: engine.status()["message"] == "" and engine.status()["stats"]["captured"] > 3)
+    assert engine.reporters()[0].values()["reconnects"] == 1
+    engine.stop()
+    assert engine.reporters() == []
 
 
 def test_a_source_that_cannot_be_opened_is_told_in_one_sentence(engine: Engine) -> None:

@@ -88,6 +88,17 @@ def test_without_a_stream_there_is_no_snapshot_and_no_recording(page: tuple[str,
     assert code_of(page[0], "live/recording.mp4") == (404, "There is no recording yet. Start one first.")
 
 
+def test_prometheus_finds_the_counters_of_the_stream(page: tuple[str, Site], site: Site) -> None:
+    site.engine.start(DEMO)
+    with socket_of(page[0]) as socket:
+        picture(socket)
+        with get(page[0], "metrics") as answer:
+            text = answer.read().decode()
+    captured = next(line for line in text.splitlines() if line.startswith("solov2_captured_total{"))
+    assert float(captured.split()[-1]) >= 1
+    assert f'solov2_up{{source="{DEMO.name}"}} 1.0' in text
+
+
 def test_a_viewer_gets_two_pictures_and_more_only_when_it_asks(page: tuple[str, Site], site: Site) -> None:
     site.engine.start(DEMO)
     with socket_of(page[0]) as socket:

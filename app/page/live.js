@@ -180,6 +180,7 @@
     if (state === "starting") return `${message} …`;
     if (state === "paused") return "Paused";
     if (state === "failed") return `${message.slice(0, 1).toUpperCase()}${message.slice(1)}.`.replace(/([.?!])\.$/, "$1");
+    if (state === "running") return message; // why nothing comes, if nothing does
     return state === "ended" ? `${message}.` : "";
   }
 

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO
 from app.page.picture_upload import UnreadablePictureError, segment_picture
+from app.page.prometheus import CONTENT_TYPE, metrics_text
 from app.page.senders import sender_of
 from app.page.site import Site, is_logged_in, site_of
 from app.page.socket import serve_socket
@@ -27,6 +28,7 @@ def page_routes() -> Sequence[BaseRoute]:
         WebSocketRoute("/live/socket", serve_socket),
         Route("/live/stream.mjpg", stream),
         Route("/live/snapshot.png", snapshot),
+        Route("/metrics", metrics),
         Route("/live/recording.mp4", recording),
         Route("/picture/segment", segment, methods=["POST"]),
         Route("/video/{token}/{name}", video_file),
@@ -44,6 +46,11 @@ async def snapshot(request: Request) -> Response:
     if png is None:
         raise HTTPException(404, "There is no picture yet. Start a stream first.")
     return Response(png, media_type="image/png", headers=FRESH | _download("solov2-snapshot.png"))
+
+
+async def metrics(request: Request) -> Response:
+    """Answer with the counters of the stream, for Prometheus."""
+    return Response(metrics_text(_enter(request).engine.reporters()), media_type=CONTENT_TYPE, headers=FRESH)
 
 
 async def recording(request: Request) -> Response:

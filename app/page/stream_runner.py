@@ -11,16 +11,19 @@ from typing import Any
 import cv2
 
 from app.drawing.renderer import Renderer
+from app.drawing.waiting import WaitingCard
 from app.page.model_cache import Models
 from app.processors.tracking import Tracking
 from app.sinks.jpeg_sink import JpegSink, LatestJpeg
 from app.sinks.live_recording import RecordingSink
 from app.sources.paced import PacedSource
+from app.sources.reconnecting import Connection, ReconnectingSource
 from app.stream.controls import ControlPanel, Controls
-from app.stream.frames import Picture, Result
+from app.stream.frames import Cover, Picture, Result
 from app.stream.lane import FRAMES_WAITING_WATCHED, Lane
 from app.stream.parts import Source
 from app.stream.pipeline import Stream
+from app.stream.reporter import Reporter
 from app.stream.stats import StreamStats
 from app.stream_errors import SinkError
 from solov2 import SOLOv2Error
@@ -147,7 +150,7 @@ class Engine:
         recording = current.recording
         return {
             "state": state,
-            "message": current.message,
+            "message": current.message or _waiting(current.source),
             "source": current.choice.name,
             "model": current.choice.model,
             "stats": current.stats.snapshot().as_dict(),
@@ -157,6 +160,14 @@ class Engine:
             "recorded_frames": recording.frames if recording is not None else 0,
             "recording_problem": recording.problem if recording is not None else "",
         }
+
+    def reporters(self) -> list[Reporter]:
+        """Return what tells the counters of the stream, for `/metrics`; nothing while nothing is streamed."""
+        current = self._run
+        if current is None or not self.is_running:
+            return []
+        source = current.source if isinstance(current.source, ReconnectingSource) else None
+        return [Reporter(current.choice.name, current.stats, source)]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -227,8 +238,8 @@ class Engine:
         if panel.current.classes is not None:  # of another model, perhaps
             panel.update(classes=(panel.current.classes & set(model.class_names)) or None)
         source = choice.open_source()
-        begun.source = source if source.is_live else PacedSource(source)
-        begun.sink = JpegSink(self.board, panel)
+        begun.source = lasting(choice, source)
+        begun.sink = JpegSink(self.board, panel, _cover_of(choice, begun.source))
         begun.recording = RecordingSink(source.frame_rate, MAX_RECORDED_BYTES)
         renderer = Renderer(model.class_names)
 
@@ -247,6 +258,24 @@ class Engine:
         predictor = TorchPredictor(model, "latency" if source.is_live else "throughput")
         begun.state, begun.message = "running", ""
         Stream([lane], predictor, begun.stopped.is_set).run()
+
+
+def lasting(choice: Choice, source: Source) -> Source:
+    """Return a just opened source as the page streams it: a live one comes back, a file plays at its own speed."""
+    if isinstance(source, Connection):
+        return ReconnectingSource(choice.name, choice.open_source, first=source)
+    return source if source.is_live else PacedSource(source)
+
+
+def _waiting(source: Source | None) -> str:
+    """Why a source gives nothing at the moment; nothing while it does."""
+    if not isinstance(source, ReconnectingSource) or source.status.phase == "live":
+        return ""
+    return source.status.line()
+
+
+def _cover_of(choice: Choice, source: Source) -> Cover | None:
+    return WaitingCard(choice.name, source) if isinstance(source, ReconnectingSource) else None
 
 
 def _count_by_class(result: Result | None, class_names: tuple[str, ...]) -> dict[str, int]:
