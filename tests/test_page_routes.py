@@ -10,12 +10,14 @@ import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from socket import create_connection
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from app.page import connections
 from app.page import socket as socket_module
 from app.page.jobs import MAX_JOBS_OF_VISIT, Jobs, VideoJob, check_container
 from app.page.site import Site
@@ -223,8 +225,26 @@ def test_who_has_not_logged_in_sees_nothing(tmp_path: Path) -> None:
         form = urllib.parse.urlencode({"username": "anna", "password": "word"}).encode()
         with urllib.request.urlopen(f"{address}login", form, timeout=60) as answer:
             cookies = [line.split(";")[0] for line in answer.headers.get_all("set-cookie")]
-        with socket_of(address, additional_headers={"Cookie": "; ".join(cookies)}) as socket:
+        cookie = "; ".join(cookies)
+        with socket_of(address, additional_headers={"Cookie": cookie}) as socket:
             assert status(socket, state="idle")
+        assert "SameSite=none" in answer.headers["set-cookie"]  # so that browsers send it with any site's requests
+        assert code_of(address, "live/snapshot.png", Cookie=cookie, Origin="https://evil.example")[0] == 403
+        assert code_of(address, "live/snapshot.png", Cookie=cookie)[0] == 404  # there is none yet
+        guess = urllib.parse.urlencode({"username": "anna", "password": "guess"}).encode()
+        codes = [code_of(address, "login", guess)[0] for _ in range(6)]
+        assert codes == [400] * 5 + [429]
+        assert code_of(address, "login", form)[1].startswith("Too many wrong passwords. Try again in ")
+
+
+def test_a_connection_that_sends_no_request_is_closed(
+    page: tuple[str, Site], site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
+    for start in (b"", b"GET / HTTP/1.1\r\nHost: loc"):
+        with create_connection(("127.0.0.1", 7921), timeout=60) as connection:
+            connection.sendall(start)
+            assert connection.recv(100) == b""
 
 
 def test_what_is_not_a_picture_or_too_large_is_refused(page: tuple[str, Site], site: Site) -> None:
