@@ -271,8 +271,8 @@ def main() -> int:
             tried = try_all(page)
         failed = [f"{action} from {origin}" for (origin, action), is_failure in tried.items() if is_failure]
         failures += len(failed)
-        print(f"{binding}: {len(tried)} tries, {len(failed)} failures")
-        print("".join(f"  {line}\n" for line in failed), end="")
+        print(f"{binding}: {len(tried)} tries, {len(failed)} failures", flush=True)
+        print("".join(f"  {line}\n" for line in failed), end="", flush=True)
     return min(failures, 1)
 
 
