@@ -3,11 +3,13 @@
     python -m benchmarks.startup
     python -m benchmarks.startup --before ../old --runs 7
 
-Each line is a fresh process, run several times; the median and the least are printed. With `--before`, another checkout
-of this project is measured by turns with this one, so that both see the same load of the machine.
+Each line is a fresh process, run several times; the medians of the elapsed and of the processor's seconds are printed.
+With `--before`, another checkout of this project is measured by turns with this one, so that both see the same load; on
+a machine that is busy with other work, the processor's seconds tell more.
 """
 
 import argparse
+import resource
 import statistics
 import subprocess
 import sys
@@ -33,11 +35,12 @@ def commands(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def seconds_of(arguments: list[str], checkout: Path) -> float:
-    """Run Python in `checkout` and return how long that took."""
-    started = time.perf_counter()
+def seconds_of(arguments: list[str], checkout: Path) -> tuple[float, float]:
+    """Run Python in `checkout`, and return the elapsed and the processor's seconds."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, *arguments], cwd=checkout, capture_output=True, check=False)
-    return time.perf_counter() - started
+    elapsed, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return elapsed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -48,13 +51,14 @@ def main() -> None:
     options = parser.parse_args()
     checkouts = [options.before, HERE] if options.before else [HERE]
     with tempfile.TemporaryDirectory() as folder:
-        print(f"{'seconds, median (least)':24}" + "".join(f"{checkout.resolve().name:>18}" for checkout in checkouts))
+        print(f"{'seconds (of processor)':24}" + "".join(f"{checkout.resolve().name:>18}" for checkout in checkouts))
         for title, arguments in commands(Path(folder)).items():
-            times: list[list[float]] = [[] for _ in checkouts]
+            times: list[list[tuple[float, float]]] = [[] for _ in checkouts]
             for _ in range(options.runs):
                 for taken, checkout in zip(times, checkouts, strict=True):
                     taken.append(seconds_of(arguments, checkout))
-            cells = [f"{statistics.median(taken):.2f} ({min(taken):.2f})" for taken in times]
+            medians = [[statistics.median(kind) for kind in zip(*taken, strict=True)] for taken in times]
+            cells = [f"{elapsed:.2f} ({processor:.2f})" for elapsed, processor in medians]
             print(f"{title:24}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
 
 

@@ -55,7 +55,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.model and not options.images:
         raise SOLOv2Error("--model needs --images DIR, the folder of the pictures")
     for path in filter(None, (options.out, options.predictions)):
-        check_writable(path)
+        check_writable(path, makes_folder=True)
     with importing():
         from solov2.evaluation.evaluate_run import run_evaluation
     return run_evaluation(options)

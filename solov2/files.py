@@ -10,20 +10,29 @@ from solov2.errors import SOLOv2Error
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
-def check_writable(path: Path) -> None:
-    """Make the folder of a file that will be written much later, and say now if that will not work.
+def check_writable(path: Path, kind: type[SOLOv2Error] = SOLOv2Error, makes_folder: bool = False) -> None:
+    """Say before the work whether `path` can be written after it, as far as can be told without touching it.
+
+    Args:
+        path: of the file.
+        kind: of the error that is raised.
+        makes_folder: make the file's folder now, where it is missing.
 
     Raises:
-        SOLOv2Error: `path` is a folder, or its folder cannot be made or written.
+        SOLOv2Error: of that kind: it cannot be written.
     """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise SOLOv2Error(f"could not write {path}: Is a directory")
+    if makes_folder:
+        with writing(path, kind):
+            path.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_dir():
+        raise kind(f"{path} is a folder: name a file in it")
     if is_pipe(path):
-        raise SOLOv2Error(f"could not write {path}: it is a named pipe, whose reader may never come. Name a file")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise SOLOv2Error(f"could not write {path}: Permission denied")
+        raise kind(f"{path} is a named pipe, whose reader may never come: name a file")
+    if not target.parent.is_dir():
+        raise kind(f"could not write {path}: there is no folder {target.parent}. Create it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise kind(f"could not write {path}: no permission. Choose another place")
 
 
 def is_pipe(path: Path) -> bool:
@@ -32,13 +41,18 @@ def is_pipe(path: Path) -> bool:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the disk's refusal into one line.
+def writing(path: Path, kind: type[SOLOv2Error] = SOLOv2Error, advice: str = "") -> Iterator[None]:
+    """Turn an error of the disk into one line.
+
+    Args:
+        path: what the block writes.
+        kind: of the error that is raised.
+        advice: the end of its message.
 
     Raises:
-        SOLOv2Error: the block could not write `path`.
+        SOLOv2Error: of that kind: the block could not write `path`.
     """
     try:
         yield
     except OSError as error:
-        raise SOLOv2Error(f"could not write {path}: {error.strerror}") from error
+        raise kind(f"could not write {path}: {error.strerror}{advice}") from error

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from solov2.masks.mask_crop import BoolArray, MaskCrop
 from solov2.masks.mask_form import ByteArray, CroppedMasks, DenseMasks, FloatArray, MaskForm, RleMasks
-from solov2.masks.rle import IntArray, Rle, Size
+from solov2.masks.rle import IntArray, Rle
+from solov2.pixels import Size
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,11 +14,12 @@ _WEIGHT_BITS = 11  # of OpenCV's fixed-point weights
 _NO_SUMMAND = np.zeros((0, 0), np.float32)  # of a matrix product
 
 Image = npt.NDArray[np.uint8]
+Size = tuple[int, int]  # (height, width)
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
 
-def resize_bilinear(image: Image, size_hw: tuple[int, int]) -> Image:
+def resize_bilinear(image: Image, size_hw: Size) -> Image:
     """Return (H, W, C) uint8 `image` at another size, as OpenCV's INTER_LINEAR does, to the last bit.
 
     NumPy takes some ten times as long.
@@ -52,7 +53,7 @@ def multiply(left: FloatArray, right: FloatArray, transpose_right: bool = False)
     return np.asarray(cv2.gemm(left, right, 1, _NO_SUMMAND, 0, flags=flags), np.float32)
 
 
-def resize_by_numpy(image: Image, size_hw: tuple[int, int]) -> Image:
+def resize_by_numpy(image: Image, size_hw: Size) -> Image:
     """Do what `resize_bilinear` does, without OpenCV.
 
     The columns are mixed first, with integer weights that add up to 2,048, then the rows; as in OpenCV, bits are

@@ -329,7 +329,7 @@ def test_a_file_that_cannot_be_written_is_told_before_the_model_runs(
     given = ("--model", no_model, "--images", dataset.images_folder, "--annotations", dataset.annotations_file)
     for option in ("--out", "--predictions"):
         assert run(*given, option, tmp_path) == 2
-        assert capsys.readouterr().err == f"error: could not write {tmp_path}: Is a directory\n"
+        assert capsys.readouterr().err == f"error: {tmp_path} is a folder: name a file in it\n"
         assert run(*given, option, dataset.annotations_file / "x.json") == 2
         assert "could not write" in capsys.readouterr().err
 

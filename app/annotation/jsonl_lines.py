@@ -10,7 +10,7 @@ from typing import Any
 from app.processors.observation import SCORE_DIGITS
 from app.stream.frames import Result
 from solov2 import Instances
-from solov2.masks.rle import Size
+from solov2.pixels import Size
 
 SECONDS_DIGITS = 6
 

@@ -10,7 +10,7 @@ from app.processors.tracker import Tracker
 from app.stream.frames import Frame
 from app.stream_errors import AppError
 from solov2 import Instances
-from solov2.decoding.geometry import Size
+from solov2.pixels import Size
 
 Lines = Iterable[Mapping[str, Any]]
 

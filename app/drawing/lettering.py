@@ -3,12 +3,9 @@
 from typing import Any
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
 from app.drawing.palette import RGB
-
-Picture = npt.NDArray[np.uint8]
+from app.stream.frames import Picture
 
 REGULAR = 400  # weights of the variable font
 SEMIBOLD = 560

@@ -2,8 +2,9 @@
 
 import cv2
 
-from app.drawing.lettering import SEMIBOLD, Lettering, Picture, fill_rounded
+from app.drawing.lettering import SEMIBOLD, Lettering, fill_rounded
 from app.drawing.palette import INK, PAPER, RGB
+from app.stream.frames import Picture
 from app.stream.stats import StatsSnapshot
 
 PANEL_OPACITY = 0.72

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from cv2.typing import MatLike
 
-from app.drawing.lettering import Lettering, Picture
+from app.drawing.lettering import Lettering
 from app.drawing.palette import RGB, instance_colours
 from app.drawing.readout import draw_readout, readout_rectangle
 from app.drawing.tags import Tag, draw_tags, mask_tops
 from app.stream.controls import Controls
-from app.stream.frames import Result
+from app.stream.frames import Picture, Result
 from app.stream.stats import StatsSnapshot
 from solov2.masks.mask_form import MAX_IDS
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.drawing.lettering import REGULAR, SEMIBOLD, Lettering, Picture, fill_pill
+from app.drawing.lettering import REGULAR, SEMIBOLD, Lettering, fill_pill
 from app.drawing.palette import INK, RGB
+from app.stream.frames import Picture
 
 Rectangle = tuple[int, int, int, int]
 

@@ -5,9 +5,10 @@ import time
 import cv2
 import numpy as np
 
-from app.drawing.lettering import SEMIBOLD, Lettering, Picture, fill_rounded
+from app.drawing.lettering import SEMIBOLD, Lettering, fill_rounded
 from app.drawing.palette import INK, PAPER
 from app.drawing.readout import FAINT
+from app.stream.frames import Picture
 from app.stream.reporter import HasStatus
 from app.stream.source_status import SourceStatus
 

@@ -12,15 +12,14 @@ from typing import TypeAlias, cast
 import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from app.sinks.audio import MAX_TICKS, Audio, movie_timescale
 from app.sinks.encoder import THREADS, X264, Encoder
+from app.stream.frames import Picture
 
-Picture = npt.NDArray[np.uint8]
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 KEYFRAME_SECONDS = 2

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from solov2.data.polygons import polygon_flaw
-from solov2.decoding.geometry import Image, Size
 from solov2.errors import DatasetError, UnknownNameError
 from solov2.masks.rle import check_rle
 from solov2.pixel_limit import check_file
+from solov2.pixels import Image, Size
 
 Content = dict[str, Any]  # of an annotation file
 UPRIGHT = "upright"  # key of an image entry

@@ -16,10 +16,10 @@ from pycocotools import mask as coco_mask
 from solov2.data.coco_dataset import UPRIGHT, Content
 from solov2.data.coco_folder import json_files, split_of
 from solov2.data.picture_files import check_size, relative_name, upright_entry
-from solov2.decoding.geometry import Size
 from solov2.errors import DatasetError
 from solov2.files import PICTURE_SUFFIXES
 from solov2.pixel_limit import check_picture
+from solov2.pixels import Size
 
 _CIRCLE_CORNERS = 64
 

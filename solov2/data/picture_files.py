@@ -7,10 +7,10 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from solov2.data.coco_dataset import UPRIGHT
-from solov2.decoding.geometry import Size
 from solov2.errors import DatasetError
 from solov2.files import PICTURE_SUFFIXES
 from solov2.pixel_limit import check_file
+from solov2.pixels import Size
 
 _ORIENTATION_TAG = 0x0112
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})  # orientations that swap width and height

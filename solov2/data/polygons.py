@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from solov2.decoding.geometry import Size
+from solov2.pixels import Size
 
 _MIN_NUMBERS = 6  # pycocotools takes four numbers for a box
 _MAX_SIDES_AWAY = 4  # how many picture sides a corner may lie outside: labelling tools do not cut polygons off

@@ -11,8 +11,8 @@ import yaml
 
 from solov2.data.coco_dataset import Content
 from solov2.data.picture_files import find_pictures, upright_entry
-from solov2.decoding.geometry import Size
 from solov2.errors import DatasetError
+from solov2.pixels import Size
 
 _TOLERANCE = 0.01  # by which a tool's rounding may leave the picture
 

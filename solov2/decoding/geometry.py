@@ -9,11 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solov2.pixels import resize_bilinear
+from solov2.pixels import Image, Size, resize_bilinear
 from solov2.variants import MASK_STRIDE, PIXEL_MEAN, PIXEL_STD, SIZE_DIVISOR
-
-Image = npt.NDArray[np.uint8]
-Size = tuple[int, int]  # (height, width)
 
 
 @dataclass(frozen=True, slots=True)

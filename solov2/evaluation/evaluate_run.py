@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from solov2.data.coco_dataset import CocoDataset
-from solov2.decoding.geometry import Image
 from solov2.errors import DatasetError, few_of
 from solov2.evaluation.metrics import METRICS, coco_metrics
 from solov2.evaluation.predictions import read_predictions
@@ -20,6 +19,7 @@ from solov2.files import writing
 from solov2.instances import Instances
 from solov2.load import load_model
 from solov2.network.model import SOLOv2
+from solov2.pixels import Image
 from solov2.runtime.device import find_device
 
 _THREADS = 4  # that read pictures and encode masks while the network runs

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from solov2.data.coco_dataset import CocoDataset, mask_code, read_json, segmentation_flaw
-from solov2.decoding.geometry import Size
 from solov2.errors import DatasetError
+from solov2.pixels import Size
 
 
 def read_predictions(path: Path, dataset: CocoDataset) -> list[dict[str, Any]]:

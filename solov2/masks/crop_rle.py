@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from solov2.masks.mask_crop import EMPTY, MaskCrop, trimmed
-from solov2.masks.rle import IntArray, Rle, Size, run_lengths
-from solov2.pixels import transpose
+from solov2.masks.rle import IntArray, Rle, run_lengths
+from solov2.pixels import Size, transpose
 
 
 def encode_crops(crops: Sequence[MaskCrop], image_hw: Size) -> list[Rle]:

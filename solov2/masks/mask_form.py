@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from solov2.masks.crop_rle import decode_crop, encode_crops
 from solov2.masks.mask_crop import BoolArray, MaskCrop, trimmed
-from solov2.masks.rle import IntArray, Rle, Size, check_rle
+from solov2.masks.rle import IntArray, Rle, check_rle
+from solov2.pixels import Size
 
 FloatArray = npt.NDArray[np.float32]
 ByteArray = npt.NDArray[np.uint8]

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from solov2.pixels import Size
+
 MAX_PIXELS = 1 << 28  # of a mask; pycocotools counts pixels in 32 bits, and decoding takes a byte for each
 _MAX_CHARACTERS = 7  # of one number: 35 bits hold any difference of two 32-bit counts
 _MORE, _SIGN, _VALUE = 0x20, 0x10, 0x1F
 
 IntArray = npt.NDArray[np.int64]
-Size = tuple[int, int]  # (height, width)
 Rle = dict[str, Any]  # {"size": [height, width], "counts": compressed text}
 
 

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from solov2.decoding.decode import decode_batch
 from solov2.decoding.decode_config import DecodeConfig
-from solov2.decoding.geometry import Geometry, Image, check_image, preprocess
+from solov2.decoding.geometry import Geometry, check_image, preprocess
 from solov2.instances import Instances
 from solov2.network.architecture import make_backbone, make_head, make_pyramid
 from solov2.network.outputs import HeadOutputs
+from solov2.pixels import Image
 from solov2.variants import Variant
 
 

@@ -11,10 +11,11 @@ from threadpoolctl import ThreadpoolController
 
 from solov2.decoding.decode import decode_batch
 from solov2.decoding.decode_config import DecodeConfig
-from solov2.decoding.geometry import Geometry, Image
+from solov2.decoding.geometry import Geometry
 from solov2.instances import Instances
 from solov2.network.model import SOLOv2
 from solov2.network.outputs import HeadOutputs
+from solov2.pixels import Image
 from solov2.runtime.thread_count import ThreadCount
 
 MIN_SCORE = DecodeConfig().final_score_threshold

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from solov2.data.coco_dataset import Sample
-from solov2.decoding.geometry import Image, Size
+from solov2.pixels import Image, Size
 from solov2.training.targets import GroundTruth
 from solov2.variants import PIXEL_MEAN
 

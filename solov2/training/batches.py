@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from solov2.data.coco_dataset import CocoDataset, Sample
-from solov2.decoding.geometry import Geometry, Size
+from solov2.decoding.geometry import Geometry
 from solov2.errors import DatasetError
+from solov2.pixels import Size
 from solov2.training.augment import View, show, show_four
 from solov2.training.distributed import ALONE, Processes
 from solov2.training.matching import InstanceTargets, instance_targets

@@ -10,8 +10,8 @@ import torch
 from torchvision.utils import draw_segmentation_masks
 
 from solov2.data.coco_dataset import CocoDataset
-from solov2.decoding.geometry import Image
 from solov2.network.model import SOLOv2
+from solov2.pixels import Image
 
 PICTURES = 6
 MIN_SCORE = 0.3

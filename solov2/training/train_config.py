@@ -10,7 +10,7 @@ from solov2.errors import UnknownNameError
 from solov2.variants import VARIANTS
 
 if TYPE_CHECKING:
-    from solov2.decoding.geometry import Size
+    from solov2.pixels import Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
 from solov2 import VARIANTS, Instances, SOLOv2, load_model
-from solov2.decoding.geometry import Image
+from solov2.pixels import Image
 from solov2.runtime.device import DTYPES, find_device, fold_batch_norms, prepare
 from tests.parity.compare import MATCH_IOU, RECORDS, build
 from tests.parity.recipe import make_picture
