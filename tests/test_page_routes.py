@@ -26,7 +26,7 @@ from app.sources.browser import BrowserSource
 from app.sources.demo import DemoSource
 from app.sources.repeated import RepeatedSource
 from app.stream_errors import SourceError
-from tests.browser import served
+from tests.browser import served, wait_until
 from tests.fake_media import grey, write_picture, write_video
 from tests.test_page_sources import jpeg_of
 
@@ -90,14 +90,22 @@ def test_without_a_stream_there_is_no_snapshot_and_no_recording(page: tuple[str,
     assert code_of(page[0], "live/recording.mp4") == (404, "There is no recording yet. Start one first.")
 
 
+def metrics_of(address: str) -> str:
+    with get(address, "metrics") as answer:
+        return str(answer.read().decode())
+
+
+def counted(address: str, name: str) -> float:
+    line = next(line for line in metrics_of(address).splitlines() if line.startswith(f"{name}{{"))
+    return float(line.split()[-1])
+
+
 def test_prometheus_finds_the_counters_of_the_stream(page: tuple[str, Site], site: Site) -> None:
     site.engine.start(DEMO)
     with socket_of(page[0]) as socket:
         picture(socket)
-        with get(page[0], "metrics") as answer:
-            text = answer.read().decode()
-    captured = next(line for line in text.splitlines() if line.startswith("solov2_captured_total{"))
-    assert float(captured.split()[-1]) >= 1
+        wait_until(lambda: counted(page[0], "solov2_captured_total") >= 1)
+        text = metrics_of(page[0])
     assert f'solov2_up{{source="{DEMO.name}"}} 1.0' in text
 
 
