@@ -201,7 +201,7 @@ class Job:
         return max(0, -(-(count - round(start * rate)) // self.settings.stride))
 
     def _options_of(self, one: Input) -> dict[str, Any]:
-        """What must be as it was for a file to be gone on with."""
+        """Return what must be unchanged for a file to be resumed."""
         return {**self.model_header, **self.settings.as_header(), "fingerprint": one.fingerprint()}
 
     def _convert(self, folder: Path, outcome: Outcome) -> None:

@@ -86,7 +86,7 @@ class SOLOv2(nn.Module):
         """Segment one picture or several.
 
         Pictures of one size run in one batch; those of another run after them, because padding them further would
-        change what the network sees. The result is therefore the same in any company.
+        change what the network sees. The result does not depend on the other images.
 
         Args:
             images: one (H, W, 3) uint8 RGB array, or a list of them.
