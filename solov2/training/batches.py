@@ -1,7 +1,10 @@
 """The stream of training batches: the same for the same seed, from whichever step it is entered."""
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import numpy as np
@@ -134,18 +137,13 @@ def training_batches(
     Raises:
         DatasetError: a picture cannot be read, or its annotations are broken.
     """
-    background = len(dataset.class_names)
-
-    def collate(samples: Sequence[tuple[Tensor, GroundTruth]]) -> Batch:
-        return collate_batch(samples, variant, background)
-
     loader: DataLoader[Any] = DataLoader(
         TrainingViews(dataset, variant, config),
         batch_sampler=_Requests(dataset, config, epoch, first_step, processes),
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=partial(collate_batch, variant=variant, background=len(dataset.class_names)),
         pin_memory=torch.cuda.is_available(),
-        multiprocessing_context="fork" if workers else None,
+        multiprocessing_context=_worker_context() if workers else None,
     )
     try:
         yield from loader
@@ -153,6 +151,18 @@ def training_batches(
         # From a worker process it comes with the text of its traceback, of which the message is the last line.
         message = str(error).splitlines()[-1].removeprefix(f"{DatasetError.__module__}.{DatasetError.__name__}: ")
         raise DatasetError(message) from error
+
+
+def _worker_context() -> BaseContext:
+    """Return how worker processes start: from a process that never ran a thread, where the system can.
+
+    A plain fork copies the locks of OpenMP, OpenCV and other threads; one that was held stays held for ever.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def collate_batch(samples: Sequence[tuple[Tensor, GroundTruth]], variant: Variant, background: int) -> Batch:
