@@ -3,12 +3,14 @@
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.lane_plan import LanePlan, PlanError, named_plan
+from app.sinks.recording_plan import RecordingPlan
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -24,6 +26,9 @@ class _Camera(BaseModel):
     classes: list[str] | None = Field(default=None, min_length=1)
     track: bool | None = None
     save: str | None = None
+    segment_minutes: float | None = Field(default=None, gt=0)
+    record_when: list[str] | None = Field(default=None, min_length=1)
+    pre_roll_seconds: float | None = Field(default=None, ge=0)
 
 
 class _Cameras(BaseModel):
@@ -38,7 +43,8 @@ def read_plans(path: Path, common: LanePlan) -> list[LanePlan]:
     """Return the plans in a file of cameras; what an entry leaves out is as in `common`.
 
     The file is YAML: `cameras`, a list of entries with `name`, `source` and, if wanted, `score`, `classes`, `track`,
-    `save`. `${NAME}` in a source stands for an environment variable, so that no password need be in the file.
+    `save`, `segment_minutes`, `record_when`, `pre_roll_seconds`. `${NAME}` in a source stands for an environment
+    variable, so that no password need be in the file.
 
     Raises:
         PlanError: the file cannot be read, or does not fit that; a variable is not set; two cameras have one name.
@@ -58,15 +64,25 @@ def read_plans(path: Path, common: LanePlan) -> list[LanePlan]:
 
 
 def _plan_of(camera: _Camera, common: LanePlan, path: Path) -> LanePlan:
-    plan = LanePlan(
-        camera.name,
-        _with_variables(str(camera.source), camera.name, path),
-        common.score if camera.score is None else camera.score,
-        common.classes if camera.classes is None else frozenset(camera.classes),
-        common.track if camera.track is None else camera.track,
-        common.save if camera.save is None else Path(camera.save),
+    plan = replace(
+        common,
+        score=common.score if camera.score is None else camera.score,
+        classes=common.classes if camera.classes is None else frozenset(camera.classes),
+        track=common.track if camera.track is None else camera.track,
+        save=common.save if camera.save is None else Path(camera.save),
+        recording=_recording_of(camera, common.recording),
     )
-    return named_plan(plan.name, plan.source, plan)
+    return named_plan(camera.name, _with_variables(str(camera.source), camera.name, path), plan)
+
+
+def _recording_of(camera: _Camera, common: RecordingPlan) -> RecordingPlan:
+    minutes, classes, seconds = camera.segment_minutes, camera.record_when, camera.pre_roll_seconds
+    return replace(
+        common,
+        segment_seconds=common.segment_seconds if minutes is None else 60 * minutes,
+        record_when=common.record_when if classes is None else frozenset(classes),
+        pre_roll_seconds=common.pre_roll_seconds if seconds is None else seconds,
+    )
 
 
 def _with_variables(source: str, name: str, path: Path) -> str:

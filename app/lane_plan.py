@@ -3,10 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from app.sinks.recording_plan import RecordingPlan
 from app.sources import redact
 from app.stream_errors import AppError
 
@@ -25,7 +25,8 @@ class LanePlan:
         score: instances below it are left out, in [0, 1].
         classes: to keep; None keeps all.
         track: whether instances get ids.
-        save: the video to write, None for none.
+        save: the video to write, in whose name `{time}` is still to be filled in; None for none.
+        recording: how it is written.
     """
 
     name: str
@@ -34,6 +35,7 @@ class LanePlan:
     classes: frozenset[str] | None
     track: bool
     save: Path | None
+    recording: RecordingPlan = field(default_factory=RecordingPlan)
 
 
 def plan_sources(sources: Sequence[str], common: LanePlan) -> list[LanePlan]:
@@ -43,15 +45,10 @@ def plan_sources(sources: Sequence[str], common: LanePlan) -> list[LanePlan]:
 
 
 def named_plan(name: str, source: str, common: LanePlan) -> LanePlan:
-    """Return `common` for one source, with its name and the time filled into the name of its file."""
-    save = None if common.save is None else Path(_filled(str(common.save), name))
-    return LanePlan(name, source, common.score, common.classes, common.track, save)
-
-
-def _filled(template: str, name: str) -> str:
-    """Put the source's name and the time into the name of a file."""
+    """Return `common` for one source, with its name filled into the name of its file."""
     safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "source"
-    return template.replace("{source}", safe).replace("{time}", f"{datetime.now():%Y%m%d-%H%M%S}")
+    save = None if common.save is None else Path(str(common.save).replace("{source}", safe))
+    return replace(common, name=name, source=source, save=save)
 
 
 def separate_files(plans: Sequence[LanePlan]) -> None:

@@ -22,8 +22,9 @@ from app.options import (
     seconds,
     size,
 )
+from app.sinks.recording_plan import TIME, RecordingPlan
 from app.sinks.writable import check_video_path, check_writable
-from app.sources import find_source
+from app.sources import find_source, may_be_live
 from app.sources.backoff import MAX_SECONDS, Backoff
 from app.stream.controls import Controls
 from app.stream_errors import SinkError
@@ -51,7 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--config", type=Path, metavar="CAMERAS.yaml", help="take the sources from a file; see the README")
     add_model_options(parser)
-    add("--save", type=Path, metavar="FILE.mp4", help="write the annotated video there, such as {source}-{time}.mp4")
+    add(
+        "--save", type=Path, metavar="FILE.mp4", help="write the video there, .mp4 or .mkv, such as {source}-{time}.mp4"
+    )
     add("--headless", action="store_true", help="open no window")
     add("--score", type=score, default=Controls().score_threshold, help="least score to show, 0 to 1 (%(default)s)")
     add("--classes", type=names, metavar="NAME,NAME", help="show these classes only")
@@ -61,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--no-readout", action="store_true", help="draw no rates into the picture")
     add("--list-cameras", action="store_true", help="list the cameras that can be opened, and stop")
     add_live_options(parser)
+    add_recording_options(parser)
     add_pixel_option(parser)
     add_debug_flag(parser)
     return parser
@@ -80,6 +84,17 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
     add("--loop", action="store_true", help="begin a file again when it ends")
 
 
+def add_recording_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the options of `--save`."""
+    group = parser.add_argument_group("what --save writes")
+    add = group.add_argument
+    add("--save-readout", action="store_true", help="the read-out, too")
+    add("--save-clean", action="store_true", help="the source's pictures, without masks, tags and read-out")
+    add("--segment", type=seconds, metavar="MINUTES", help="of a live source, a new file after so long")
+    add("--record-when", type=names, metavar="NAME,NAME", help="of a live source, only while one of these is seen")
+    add("--pre-roll", type=seconds, metavar="SECONDS", help="with --record-when, so much before it, too")
+
+
 def webcam(options: argparse.Namespace) -> int:
     """Check the options and do what they say; return the exit code."""
     plans: list[LanePlan] = []
@@ -93,7 +108,7 @@ def webcam(options: argparse.Namespace) -> int:
         from app.webcam_run import print_cameras, segment_live
     if options.list_cameras:
         return print_cameras()
-    with locked(*(plan.save for plan in plans if plan.save)):
+    with locked(*(plan.save for plan in plans if plan.save and TIME not in plan.save.name)):
         return segment_live(options, plans)
 
 
@@ -103,7 +118,14 @@ def make_plans(options: argparse.Namespace) -> list[LanePlan]:
     Raises:
         PlanError: the options contradict each other, or the file of cameras is wrong.
     """
-    common = LanePlan("", "", options.score, options.classes, options.track, options.save)
+    recording = RecordingPlan(
+        segment_seconds=None if options.segment is None else 60 * options.segment,
+        record_when=options.record_when,
+        pre_roll_seconds=options.pre_roll or 0.0,
+        is_clean=options.save_clean,
+        with_readout=options.save_readout,
+    )
+    common = LanePlan("", "", options.score, options.classes, options.track, options.save, recording)
     if options.config is not None and options.sources:
         raise PlanError("give either --source or --config, got both")
     if options.config is not None:
@@ -113,7 +135,25 @@ def make_plans(options: argparse.Namespace) -> list[LanePlan]:
     else:
         plans = plan_sources(options.sources or ["0"], common)
     separate_files(plans)
+    for plan in plans:
+        check_recording(plan)
     return plans
+
+
+def check_recording(plan: LanePlan) -> None:
+    """Check that what `--save` is asked to do fits together, and fits the source; raise PlanError."""
+    recording = plan.recording
+    if recording.is_clean and recording.with_readout:
+        raise PlanError("give either --save-clean or --save-readout, got both")
+    if recording.pre_roll_seconds and recording.record_when is None:
+        raise PlanError("--pre-roll needs --record-when: without it everything is recorded")
+    if recording.makes_many and plan.save is None:
+        raise PlanError("--segment and --record-when need --save: name the file to record into")
+    if recording.makes_many and not may_be_live(plan.source):
+        raise PlanError(f"--segment and --record-when are for live sources, got {plan.source}")
+    missing = (recording.record_when or frozenset()) - (plan.classes or recording.record_when or frozenset())
+    if missing:
+        raise PlanError(f"--record-when {min(missing)} needs {min(missing)} among --classes")
 
 
 def check_outputs(plan: LanePlan, stats_json: Path | None) -> None:

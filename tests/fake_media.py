@@ -46,6 +46,25 @@ def write_video(
     return path
 
 
+def write_sound_film(path: Path, seconds: int = 2, hw: tuple[int, int] = (48, 64)) -> Path:
+    """Write `seconds` of grey at 25 fps with a tone of 440 Hz."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"g": "25", "bf": "0"})
+        video.height, video.width = hw
+        video.pix_fmt = "yuv420p"
+        audio = container.add_stream("aac", rate=48000, layout="mono")
+        for index in range(25 * seconds):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(grey(index % 250, hw), format="rgb24")))
+            begin = 1920 * index
+            wave = 0.3 * np.sin(2 * np.pi * 440 / 48000 * np.arange(begin, begin + 1920))
+            samples = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), format="fltp", layout="mono")
+            samples.sample_rate, samples.pts = 48000, begin
+            container.mux(audio.encode(samples))
+        for stream in (video, audio):
+            container.mux(stream.encode(None))
+    return path
+
+
 def write_picture(path: Path, image: npt.NDArray[Any]) -> Path:
     assert cv2.imwrite(str(path), image)
     return path

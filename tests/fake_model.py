@@ -5,7 +5,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 import pytest
 import torch
 
-from app import webcam_run
+from app import webcam_outputs, webcam_run
 from app.stream.frames import Picture
 from solov2 import Instances
 from solov2.runtime.device import find_dtype
@@ -63,5 +63,5 @@ def use_fake_model(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     use_fake_predictor(monkeypatch, webcam_run)
     monkeypatch.setattr(webcam_run, "load_model", load_model)
-    monkeypatch.setattr(webcam_run, "has_display", lambda: False)
+    monkeypatch.setattr(webcam_outputs, "has_display", lambda: False)
     return names

@@ -25,13 +25,14 @@ def main() -> None:
     parser.add_argument(
         "--codec", choices=[*PAYLOADERS, "audio"], default="h264", help="of the video; or its AAC alone"
     )
+    parser.add_argument("--sound", action="store_true", help="send the AAC of the video, too")
     parser.add_argument("--login", metavar="USER:PASSWORD", help="let in nobody else")
     parser.add_argument("--port", default="0", help="where to listen; 0 takes a free one")
     parser.add_argument("--shared", action="store_true", help="all viewers see the same moment")
     options = parser.parse_args()
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(launch_line(options.video, options.codec))
+    factory.set_launch(launch_line(options.video, options.codec, options.sound))
     factory.set_shared(options.shared)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
@@ -45,11 +46,12 @@ def main() -> None:
     GLib.MainLoop().run()
 
 
-def launch_line(video: str, codec: str) -> str:
-    """Return the pipeline that serves one stream of `video`."""
+def launch_line(video: str, codec: str, with_sound: bool) -> str:
+    """Return the pipeline that serves one stream of `video`, or its pictures and its sound."""
+    sound = "d.audio_0 ! queue ! aacparse ! rtpmp4gpay name=pay1 " if with_sound else ""
     if codec == "audio":
         return f"( filesrc location={video} ! qtdemux name=d d.audio_0 ! queue ! aacparse ! rtpmp4gpay name=pay0 )"
-    return f"( filesrc location={video} ! qtdemux name=d d.video_0 ! queue ! {PAYLOADERS[codec]} name=pay0 )"
+    return f"( filesrc location={video} ! qtdemux name=d d.video_0 ! queue ! {PAYLOADERS[codec]} name=pay0 {sound})"
 
 
 def ask_for(login: str, server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory) -> None:

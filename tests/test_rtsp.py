@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from app import webcam
@@ -16,7 +17,7 @@ from app.stream.frames import Result
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from app.stream_errors import SourceError
-from tests.fake_media import grey, write_video
+from tests.fake_media import grey, write_sound_film, write_video
 from tests.fake_model import FakeTorchPredictor, use_fake_model
 from tests.fake_stream import FakePredictor
 from tests.rtsp_camera import Camera, rtsp_camera
@@ -133,3 +134,20 @@ def test_a_wrong_path_or_port_is_one_line_within_seconds(
         f"error: could not open {redact(wrong_path)}: the server has no such stream (404 Not Found)",
         "error: could not open rtsp://127.0.0.1:9/…: connection refused",
     ]
+
+
+def test_the_sound_of_a_camera_is_recorded_beside_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_model(monkeypatch)
+    film, saved = write_sound_film(tmp_path / "film.mp4", seconds=5), tmp_path / "out.mkv"
+    with rtsp_camera(film, "--sound") as camera:
+        options = ["--source", camera.address(), "--headless", "--save", str(saved), "--max-frames", "70"]
+        assert webcam.main(options) == 0
+    with av.open(str(saved)) as container:
+        pictures = [picture.time for picture in container.decode(video=0)]
+    with av.open(str(saved)) as container:
+        sound = list(container.decode(audio=0))
+    assert len(pictures) >= 20
+    assert sound[-1].time == pytest.approx(pictures[-1], abs=0.3)
+    assert sum(frame.samples for frame in sound) / 48000 == pytest.approx(pictures[-1], abs=0.4)
+    loudness = [float(np.sqrt((frame.to_ndarray()[0] ** 2).mean())) for frame in sound[5:-5]]
+    assert np.median(loudness) == pytest.approx(0.3 / 2, rel=0.1), "FFmpeg gives each side of mono half of its power"

@@ -12,13 +12,13 @@ from typing import ClassVar
 import av
 import pytest
 
-from app import webcam, webcam_run
+from app import webcam, webcam_outputs, webcam_run
 from app.sinks.mp4 import Mp4Writer
 from app.sources.camera import Camera
 from app.stream.controls import ControlPanel, Controls
 from app.stream.frames import Picture, Result
 from app.stream.parts import Policy, Sink
-from tests.fake_media import grey, write_video
+from tests.fake_media import grey, write_sound_film, write_video
 from tests.fake_model import FakeTorchPredictor, use_fake_model
 
 
@@ -96,8 +96,16 @@ def test_instances_are_tracked_if_asked(
     [
         (["--source", "nowhere.mp4"], "no such file or folder: nowhere.mp4"),
         (["--source", "demo", "--save", "no/such/folder/out.mp4"], "there is no folder no/such/folder"),
-        (["--source", "demo", "--save", "out.avi"], "choose a name that ends in .mp4"),
-        (["--source", "demo", "--save", "."], "choose a name that ends in .mp4"),
+        (["--source", "demo", "--save", "out.avi"], "is written as .mp4 or .mkv, got 'out.avi'"),
+        (["--source", "demo", "--save", "."], "is written as .mp4 or .mkv, got '.'"),
+        (["--source", "demo", "--save", "a.mp4", "--save-clean", "--save-readout"], "got both"),
+        (["--source", "0", "--save", "a.mp4", "--pre-roll", "5"], "--pre-roll needs --record-when"),
+        (["--source", "0", "--segment", "5"], "--segment and --record-when need --save"),
+        (["--source", "demo", "--save", "a.mp4", "--segment", "5"], "are for live sources, got demo"),
+        (
+            ["--source", "0", "--save", "a.mp4", "--record-when", "cat", "--classes", "person"],
+            "--record-when cat needs cat among --classes",
+        ),
         (["--source", "demo", "--stats-json", "."], ". is a folder"),
         (["--source", "demo", "--device", "gpu"], "unknown device 'gpu'. Did you mean 'cpu'?"),
         (["--source", "demo", "--dtype", "half"], "unknown dtype 'half'"),
@@ -275,7 +283,8 @@ class FakeWindow(Sink):
 def test_a_window_shows_a_file_as_it_was_filmed_and_obeys_ctrl_c_in_a_long_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webcam_run, "has_display", lambda: True)
+    monkeypatch.setattr(webcam_outputs, "has_display", lambda: True)
+    monkeypatch.setattr(webcam_outputs, "WindowSink", FakeWindow)
     monkeypatch.setattr(webcam_run, "WindowSink", FakeWindow)
     clip = write_video(tmp_path / "clip.mkv", [grey(0)] * 3, [0, 500, 3_600_000])
     started = time.monotonic()
@@ -298,3 +307,24 @@ def test_a_terminal_gets_a_progress_line(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert webcam.main(["--source", str(clip), "--headless", "--max-frames", "10"]) == 0
     assert "10/10" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_sound_of_a_file_is_copied(tmp_path: Path, suffix: str) -> None:
+    film, saved = write_sound_film(tmp_path / "film.mp4"), tmp_path / f"out{suffix}"
+    assert webcam.main(["--source", str(film), "--headless", "--save", str(saved)]) == 0
+    assert [data for _, data in audio_packets(saved)] == [data for _, data in audio_packets(film)]
+    assert timestamps(saved) == pytest.approx(timestamps(film), abs=0.0006)
+
+
+def test_the_sound_ends_with_the_pictures_of_a_run_that_was_stopped(tmp_path: Path) -> None:
+    film, saved = write_sound_film(tmp_path / "film.mp4", seconds=4), tmp_path / "out.mp4"
+    assert webcam.main(["--source", str(film), "--headless", "--save", str(saved), "--max-frames", "25"]) == 0
+    assert max(seconds for seconds, _ in audio_packets(saved)) == pytest.approx(1.0, abs=0.05)
+
+
+def audio_packets(path: Path) -> list[tuple[float, bytes]]:
+    """When each begins, in seconds, and its bytes."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.pts is not None]
+        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]

@@ -42,22 +42,43 @@ class Renderer:
         Returns:
             (H, W, 3) uint8 RGB, a new array; the frame's own picture is not touched.
         """
+        shows_readout = snapshot is not None and controls.show_readout
+        picture = self.draw_plain(result, controls, shows_readout)
+        if snapshot is not None and shows_readout:
+            draw_readout(picture, snapshot, _lettering(picture))
+        return picture
+
+    def add_readout(self, picture: Picture, controls: Controls, snapshot: StatsSnapshot) -> Picture:
+        """Return a copy of a drawn `picture` with the read-out; `picture` itself where `controls` do not show it."""
+        if not controls.show_readout:
+            return picture
+        copy = picture.copy()
+        draw_readout(copy, snapshot, _lettering(copy))
+        return copy
+
+    def draw_plain(self, result: Result, controls: Controls, keeps_readout_free: bool) -> Picture:
+        """Draw all but the read-out.
+
+        Args:
+            result: a frame and its instances, best first.
+            controls: what is shown, and how opaque the masks are.
+            keeps_readout_free: no tag is put where the read-out would be.
+
+        Returns:
+            (H, W, 3) uint8 RGB, a new array; the frame's own picture is not touched.
+        """
         picture = result.frame.image.copy()
         instances = result.instances
-        short_side = min(picture.shape[:2])
-        lettering = Lettering(max(MIN_TEXT_PX, round(short_side * TEXT_FRACTION)))
-        line_px = max(1, round(short_side * LINE_FRACTION))
+        lettering = _lettering(picture)
+        line_px = max(1, round(min(picture.shape[:2]) * LINE_FRACTION))
         colours = instance_colours(instances.labels, result.track_ids)
         if controls.show_masks:
             paint_masks(picture, instances.id_map, colours, controls.opacity, line_px)
         if controls.show_boxes:
             _draw_boxes(picture, instances.boxes, colours, 2 * line_px)
-        readout_shown = snapshot if controls.show_readout else None
         if controls.show_labels:
-            keep_free = readout_rectangle(lettering) if readout_shown else (0, 0, 0, 0)
+            keep_free = readout_rectangle(lettering) if keeps_readout_free else (0, 0, 0, 0)
             draw_tags(picture, self._tags(result, colours), lettering, keep_free)
-        if readout_shown:
-            draw_readout(picture, readout_shown, lettering)
         return picture
 
     def _tags(self, result: Result, colours: list[RGB]) -> list[Tag]:
@@ -67,6 +88,10 @@ class Renderer:
             names = [f"{name} #{track_id}" for name, track_id in zip(names, result.track_ids, strict=True)]
         tops = mask_tops(instances.id_map, instances.boxes)
         return [Tag(*parts) for parts in zip(names, instances.scores.tolist(), colours, tops, strict=True)]
+
+
+def _lettering(picture: Picture) -> Lettering:
+    return Lettering(max(MIN_TEXT_PX, round(min(picture.shape[:2]) * TEXT_FRACTION)))
 
 
 def paint_masks(

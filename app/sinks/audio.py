@@ -4,6 +4,7 @@ import heapq
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
+MAX_MISSING_SECONDS = 1.0  # of the pictures of a file that were all used
 MAX_TICKS = 2**31 - 1  # that the file's header can state
 # Which speakers so many channels are for where a file does not say it, as of PCM in AVI: an MP4 must say it.
 _DEFAULT_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
@@ -29,12 +31,14 @@ class Audio:
     Attributes:
         path: of the file.
         start_seconds, end_seconds: packets that begin before the one, or at or after the other, are left out.
+        stops_with_video: where the pictures end long before those of the file, the audio ends there, too.
         left_out: why streams could not be copied, found out while copying; empty if all were.
     """
 
     path: Path
     start_seconds: float = -math.inf
     end_seconds: float = math.inf
+    stops_with_video: bool = False
     left_out: list[str] = field(default_factory=list)
 
     def beside(
@@ -50,6 +54,15 @@ class Audio:
         """
         copies = self._add_streams(source, target)
         return heapq.merge(video, self._packets(source, copies, shift_seconds), key=_seconds)
+
+    def pictures_end(self, seconds: float) -> None:
+        """Take note that the last picture that was made from the file ends there."""
+        if not self.stops_with_video:
+            return
+        with suppress(OSError, av.FFmpegError), av.open(os.path.abspath(self.path), metadata_errors="replace") as file:
+            start = (file.start_time or 0) / av.time_base
+            if file.duration is None or seconds + MAX_MISSING_SECONDS < start + file.duration / av.time_base:
+                self.end_seconds = min(self.end_seconds, seconds)
 
     def open(self) -> InputContainer | None:
         """Open the file; return None where that fails, which `left_out` tells then."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from app.stream_errors import DiskError, SinkError
 from solov2 import files
 
+VIDEO_SUFFIXES = (".mp4", ".mkv")
 _ADVICE = ". What was written before is kept: make room or choose another place, and run the same command again"
 
 
@@ -18,10 +19,10 @@ def check_video_path(path: Path) -> None:
     """Look whether a video can be written to `path`, as far as can be told without touching it.
 
     Raises:
-        SinkError: it cannot, or its name does not end in .mp4.
+        SinkError: it cannot, or its name ends neither in .mp4 nor in .mkv.
     """
-    if path.suffix.lower() != ".mp4":
-        raise SinkError(f"a video is written as .mp4, got {str(path)!r}: choose a name that ends in .mp4")
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        raise SinkError(f"a video is written as .mp4 or .mkv, got {str(path)!r}: choose a name that ends so")
     check_writable(path)
 
 

@@ -90,7 +90,7 @@ def _open_camera(number: int, settings: SourceSettings) -> "Source":
 def _open_network(address: str, settings: SourceSettings) -> "Source":
     from app.sources.network import open_network
 
-    return open_network(address, uses_gpu=settings.uses_gpu, rtsp_transport=settings.rtsp_transport)
+    return open_network(address, settings=settings)
 
 
 def _open_screen(spec: str) -> "Source":

@@ -21,8 +21,10 @@ from app.sources.arrival import ArrivalClock
 from app.sources.faults import diagnose
 from app.sources.key_frames import KeyFrameGate
 from app.sources.rgb_converter import RgbConverter
+from app.sources.sound_decoder import SoundDecoder
 from app.sources.video import ticks_of, video_stream
 from app.stream.frames import Frame
+from app.stream.sound import SoundBuffer
 from app.stream_errors import Fault, SourceError
 
 OPEN_SECONDS = 10.0
@@ -40,18 +42,20 @@ class LiveSource:
 
     Attributes:
         details: size, codec and rate, such as "1280x720 h264 30 fps".
+        sound: what comes beside the pictures, if it is wanted; on their clock.
     """
 
     is_live = True
     frame_count: int | None = None
 
-    def __init__(self, container: InputContainer, address: str, strict: bool = False) -> None:
+    def __init__(self, container: InputContainer, address: str, strict: bool = False, with_sound: bool = False) -> None:
         """Take over `container`.
 
         Args:
             container: just opened; closed by this source, also when this raises.
             address: of the stream, with its password.
             strict: the decoder gives up a picture in which it finds an error, instead of guessing the damaged part.
+            with_sound: decode the sound, too.
 
         Raises:
             SourceError: there is no video in it, or not one picture can be decoded.
@@ -61,6 +65,8 @@ class LiveSource:
         self._closed = threading.Event()
         self._being_read = threading.Lock()
         self._gate, self._converter = KeyFrameGate(), RgbConverter()
+        self._sound_decoder = SoundDecoder(container) if with_sound else None
+        self.sound = self._sound_decoder.sound if self._sound_decoder is not None else SoundBuffer()
         try:
             self._stream = video_stream(container, self.source_id)
             _decode_at_once(self._stream, strict)
@@ -140,6 +146,8 @@ class LiveSource:
                 now = time.monotonic()
                 if packet.stream is self._stream:
                     yield packet, now
+                elif self._sound_decoder is not None:
+                    self._sound_decoder.decode(packet)
                 if now - asked_at >= READ_SECONDS:
                     raise av.TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
                 if packet.stream is self._stream:

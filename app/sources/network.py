@@ -14,6 +14,7 @@ from app.sources.decoding import every_picture
 from app.sources.faults import diagnose
 from app.sources.hardware import find_hardware
 from app.sources.live import LiveSource
+from app.sources.source_settings import DEFAULTS, SourceSettings
 from app.sources.video import VideoSource
 from app.stream_errors import Fault, SourceError
 from solov2.pixel_limit import decoder_options
@@ -43,9 +44,7 @@ _FROM_ONE_HOST = {
 all the same."""
 
 
-def open_network(
-    address: str, from_one_host: bool = False, uses_gpu: bool = False, rtsp_transport: str = "tcp"
-) -> NetworkSource:
+def open_network(address: str, from_one_host: bool = False, settings: SourceSettings = DEFAULTS) -> NetworkSource:
     """Open a stream by its address.
 
     Cameras' protocols are live. With any other, a picture, or a video whose length is known, is a file, of which every
@@ -54,37 +53,36 @@ def open_network(
     Args:
         address: what is read.
         from_one_host: follow neither redirects nor playlists; those of RTSP alone cannot be refused.
-        uses_gpu: decode on the NVIDIA device where that works, for this stream too; otherwise on the processor.
-        rtsp_transport: "tcp" or "udp", for RTSP alone.
+        settings: how it is opened.
 
     Raises:
         SourceError: it cannot be reached, or sends no video. Its text holds no password, so its cause is left out too.
     """
     is_live = scheme_of(address) in LIVE_SCHEMES
-    options = dict(_LIVE_OPTIONS, rtsp_transport=rtsp_transport) if is_live else {}
+    options = dict(_LIVE_OPTIONS, rtsp_transport=settings.rtsp_transport) if is_live else {}
     options |= (_FROM_ONE_HOST if from_one_host else {}) | decoder_options()
-    hardware = find_hardware() if uses_gpu else None
+    hardware = find_hardware() if settings.uses_gpu else None
     if hardware is not None:
         try:
-            return _open(address, options, hardware)
+            return _open(address, options, hardware, settings.with_sound)
         except SourceError as error:
             if error.fault not in (Fault.NOT_VIDEO, Fault.UNSUPPORTED, Fault.TIMED_OUT):
                 raise
-    return _open(address, options, None)
+    return _open(address, options, None, settings.with_sound)
 
 
-def _open(address: str, options: Mapping[str, str], hardware: HWAccel | None) -> NetworkSource:
+def _open(address: str, options: Mapping[str, str], hardware: HWAccel | None, with_sound: bool) -> NetworkSource:
     container = _connect(address, options, hardware)
     if scheme_of(address) not in LIVE_SCHEMES and _is_file(container):
         return VideoSource(container, redact(address), every_picture, is_live=False)
     if not _needs_strictness(container):
-        return LiveSource(container, address)
+        return LiveSource(container, address, with_sound=with_sound)
     try:
-        return LiveSource(container, address, strict=True)
+        return LiveSource(container, address, strict=True, with_sound=with_sound)
     except SourceError as error:
         if error.fault is not Fault.TIMED_OUT:
             raise
-    return LiveSource(_connect(address, options, hardware), address)
+    return LiveSource(_connect(address, options, hardware), address, with_sound=with_sound)
 
 
 def _connect(address: str, options: Mapping[str, str], hardware: HWAccel | None) -> InputContainer:

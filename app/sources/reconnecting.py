@@ -12,6 +12,7 @@ from app.sources.backoff import Backoff
 from app.sources.timeline import Timeline
 from app.stream.channel import Cancelled, Channel, Empty, Finished
 from app.stream.frames import Frame
+from app.stream.sound import HasSound, SoundBuffer
 from app.stream.source_status import SourceStatus
 from app.stream_errors import Fault, SourceError
 
@@ -53,6 +54,7 @@ class ReconnectingSource:
 
     Attributes:
         status: what it is doing; may be read from any thread.
+        sound: of all connections, on the same clock as the frames; filled as far as the connections decode it.
     """
 
     is_live = True
@@ -82,6 +84,7 @@ class ReconnectingSource:
         """
         self.source_id = source_id
         self.status = SourceStatus("connecting", time.monotonic())
+        self.sound = SoundBuffer()
         self._open = open_source
         self._backoff = backoff or Backoff()
         self._listener = listener
@@ -108,7 +111,9 @@ class ReconnectingSource:
                     if self.status.phase != "live":
                         self._become("live", reconnects=self.status.reconnects + was_live)
                         failures, was_live = 0, True
-                    yield timeline.place(frame)
+                    placed = timeline.place(frame)
+                    self._pass_sound_on(timeline)
+                    yield placed
                 break
             except SourceError as error:
                 failures += 1
@@ -151,6 +156,13 @@ class ReconnectingSource:
             reader.leave()
             self._corrupt_before += reader.corrupt
 
+    def _pass_sound_on(self, timeline: Timeline) -> None:
+        source = self._reader.source if self._reader is not None else None
+        if isinstance(source, HasSound):
+            for piece in map(timeline.place_sound, source.sound.take()):
+                if piece is not None:
+                    self.sound.put(piece)
+
     def _connect(self) -> "Source":
         first, self._first = self._first, None
         return first if first is not None else self._open()
@@ -159,6 +171,8 @@ class ReconnectingSource:
         self.frame_hw, self.frame_rate = source.frame_hw, source.frame_rate
         if isinstance(source, Connection):
             self.status = replace(self.status, details=source.details)
+        if isinstance(source, HasSound):
+            self.sound.has_sound = source.sound.has_sound
 
     def _silence(self) -> SourceError:
         reason = f"nothing came for {self._silent_seconds:.0f} s"

@@ -13,6 +13,7 @@ class SourceSettings:
         camera_fps: frames per second asked of a camera.
         camera_format: four letters that name the format asked of a camera, such as MJPG.
         rtsp_transport: "tcp" or "udp".
+        with_sound: the sound of a live stream is decoded, too, for a recording.
     """
 
     uses_gpu: bool = False
@@ -20,6 +21,7 @@ class SourceSettings:
     camera_fps: float | None = None
     camera_format: str | None = None
     rtsp_transport: str = "tcp"
+    with_sound: bool = False
 
 
 DEFAULTS = SourceSettings()

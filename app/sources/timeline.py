@@ -4,6 +4,7 @@ import dataclasses
 from fractions import Fraction
 
 from app.stream.frames import Frame
+from app.stream.sound import Sound
 
 _JUMP_SECONDS = 2.0  # of a connection's timestamps against the time of arrival: its clock was set anew
 
@@ -38,3 +39,9 @@ class Timeline:
         placed = dataclasses.replace(frame, pts=pts, time_base=self._tick, index=self._index)
         self._last_pts, self._index = pts, self._index + 1
         return placed
+
+    def place_sound(self, sound: Sound) -> Sound | None:
+        """Return `sound` of the same connection on this clock; None before its first frame."""
+        if self._shift_seconds is None:
+            return None
+        return dataclasses.replace(sound, seconds=sound.seconds + float(self._shift_seconds))

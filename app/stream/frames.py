@@ -69,6 +69,7 @@ class Result:
             40.1}`.
         track_ids: of the instances, in their order; None where nobody tracks them. See `app.processors.tracker`.
         draw: makes the picture; None shows the frame as it is.
+        add_readout: returns a picture with the read-out on it, and leaves the given one as it is; None adds none.
     """
 
     frame: Frame
@@ -76,18 +77,32 @@ class Result:
     steps_ms: Mapping[str, float] = field(default_factory=dict)
     track_ids: tuple[int, ...] | None = None
     draw: "Callable[[Result], Picture] | None" = None
+    add_readout: "Callable[[Picture], Picture] | None" = None
+    _plain: Once[Picture] = field(default_factory=Once, init=False, repr=False)
     _picture: Once[Picture] = field(default_factory=Once, init=False, repr=False)
+
+    @property
+    def plain(self) -> Picture:
+        """The picture without the read-out: (H, W, 3) uint8 RGB, drawn once, as `picture` is."""
+        return self._plain.get(self._draw)
 
     @property
     def picture(self) -> Picture:
         """What viewers see: (H, W, 3) uint8 RGB, drawn once, in the thread that first asks. Nobody writes into it."""
-        return self._picture.get(self.redraw)
+        return self._picture.get(lambda: self._with_readout(self.plain))
 
     def redraw(self) -> Picture:
         """Draw it again, with the controls as they are now: (H, W, 3) uint8 RGB."""
+        return self._with_readout(self._draw())
+
+    def _draw(self) -> Picture:
         return self.frame.image if self.draw is None else self.draw(self)
+
+    def _with_readout(self, picture: Picture) -> Picture:
+        return picture if self.add_readout is None else self.add_readout(picture)
 
 
 Draw: TypeAlias = Callable[[Result], Picture]
+AddReadout: TypeAlias = Callable[[Picture], Picture]
 Cover: TypeAlias = Callable[[Picture | None], Picture | None]
 """What viewers see instead of the last picture while a source gives nothing; it returns None while frames come."""

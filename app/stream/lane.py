@@ -10,7 +10,7 @@ import numpy as np
 
 from app.stream.channel import Cancelled, Channel
 from app.stream.controls import ControlPanel, Controls
-from app.stream.frames import Draw, Frame, Picture, Result
+from app.stream.frames import AddReadout, Draw, Frame, Picture, Result
 from app.stream.parts import Processor, Quit, Sink, Source
 from app.stream.sink_queue import RESULTS_WAITING, SinkQueue, make_queue
 from app.stream.stats import StreamStats
@@ -35,6 +35,7 @@ class Lane:
         sinks: each is closed at the end, whatever happened.
         processors: change a result one after another, in a thread of the lane.
         draw: makes the picture of a result, in the thread of the first sink that asks for it; None shows the frame.
+        add_readout: returns that picture with the read-out on it, for viewers; None adds none.
         panel: threshold and classes are read at each frame's start. While its controls say paused, a live source is
             read and thrown away, and any other waits.
         stats: counts what happens.
@@ -51,6 +52,7 @@ class Lane:
     processors: Sequence[Processor] = ()
     _: KW_ONLY
     draw: Draw | None = None
+    add_readout: AddReadout | None = None
     panel: ControlPanel = field(default_factory=ControlPanel)
     stats: StreamStats = field(default_factory=StreamStats)
     recall: Recall | None = None
@@ -175,11 +177,14 @@ class RunningLane:
         keep = instances.scores >= self.score_threshold
         if (labels := self.labels) is not None:
             keep &= np.isin(instances.labels, labels)
-        return Result(frame, instances if keep.all() else instances.select(keep), steps_ms, draw=self._draw)
+        return self._result(frame, instances if keep.all() else instances.select(keep), steps_ms)
 
     def recalled(self, frame: Frame, instances: "Instances") -> Result:
         """Return the result of a frame about which everything is known."""
-        return Result(frame, instances, draw=self._draw)
+        return self._result(frame, instances, {})
+
+    def _result(self, frame: Frame, instances: "Instances", steps_ms: Mapping[str, float]) -> Result:
+        return Result(frame, instances, steps_ms, draw=self._draw, add_readout=self.lane.add_readout)
 
     @property
     def _controls(self) -> Controls:
