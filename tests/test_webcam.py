@@ -85,7 +85,7 @@ def test_instances_are_tracked_if_asked(
         drawn.append(result)
         return result.frame.image
 
-    monkeypatch.setattr(webcam_run.Renderer, "draw", draw)
+    monkeypatch.setattr(webcam_run.Renderer, "draw_plain", draw)
     saved = tmp_path / "out.mp4"
     assert webcam.main(["--source", str(clip), "--headless", "--save", str(saved), "--max-frames", "3", *options]) == 0
     assert {result.track_ids for result in drawn} == {track_ids}

@@ -180,9 +180,11 @@ def _rewrite(path: Path, audio: Audio | None, audio_shift_seconds: float) -> Non
             time_base = fragments.time_base or MILLISECOND
             # First timestamps are stored in ticks of the movie, not the track: those are milliseconds unless told.
             timescale = movie_timescale(time_base, sound)
-            options = {} if is_matroska else {"movflags": "+faststart", "movie_timescale": str(timescale)}
-            container_format = "matroska" if is_matroska else "mp4"
-            with av.open(os.path.abspath(finished), "w", format=container_format, options=options) as target:
+            options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
+            if is_matroska:
+                options = {"avoid_negative_ts": "disabled"}  # as of AAC, which begins before the pictures do
+            name = "matroska" if is_matroska else "mp4"
+            with av.open(os.path.abspath(finished), "w", format=name, options=options) as target:
                 stream = target.add_stream_from_template(fragments)
                 stream.time_base = time_base
                 packets = _for_stream(source.demux(fragments), stream)
