@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.sinks.recording_plan import RecordingPlan
 from app.sources import redact
+from app.stream.areas import Area
 from app.stream_errors import AppError
 
 
@@ -27,6 +28,7 @@ class LanePlan:
         track: whether instances get ids.
         save: the video to write, in whose name `{time}` is still to be filled in; None for none.
         recording: how it is written.
+        areas: zones and lines to watch.
     """
 
     name: str
@@ -36,6 +38,7 @@ class LanePlan:
     track: bool
     save: Path | None
     recording: RecordingPlan = field(default_factory=RecordingPlan)
+    areas: tuple[Area, ...] = ()
 
 
 def plan_sources(sources: Sequence[str], common: LanePlan) -> list[LanePlan]:

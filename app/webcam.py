@@ -8,11 +8,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
+from app.events.event_targets import STANDARD_OUTPUT, check_target
 from app.lane_plan import LanePlan, PlanError, plan_sources, separate_files
 from app.options import (
     add_model_options,
+    areas_of,
     check_model_options,
     count,
     four_letters,
@@ -59,6 +63,16 @@ def build_parser() -> argparse.ArgumentParser:
     add("--score", type=score, default=Controls().score_threshold, help="least score to show, 0 to 1 (%(default)s)")
     add("--classes", type=names, metavar="NAME,NAME", help="show these classes only")
     add("--track", action="store_true", help="give each instance an id and a colour that last")
+    add("--zones", type=Path, metavar="ZONES.yaml", help="watch the zones and lines in that file; tracks, too")
+    add("--zones-csv", type=Path, metavar="FILE.csv", help="write what was counted in them there, once a second")
+    add(
+        "--events",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="send what happens as JSON there: a file, -, mqtt://HOST/TOPIC or https://...; again for another; tracks",
+    )
+    add("--event-masks", action="store_true", help="put the mask into each event, as a run-length code")
     add("--max-frames", type=count, metavar="N", help="stop after N frames")
     add("--stats-json", type=Path, metavar="FILE", help="write counters there at the end; in a .jsonl, every second")
     add("--no-readout", action="store_true", help="draw no rates into the picture")
@@ -104,11 +118,19 @@ def webcam(options: argparse.Namespace) -> int:
         for plan in plans:
             find_source(plan.source)
             check_outputs(plan, options.stats_json)
+        for target in options.events:
+            check_target(target)
+        if options.zones_csv is not None and not any(plan.areas for plan in plans):
+            raise PlanError("--zones-csv needs zones or lines: add --zones, or --config with some")
+        if options.zones_csv is not None:
+            check_writable(options.zones_csv)
     with importing():
         from app.webcam_run import print_cameras, segment_live
     if options.list_cameras:
         return print_cameras()
-    with locked(*(plan.save for plan in plans if plan.save and TIME not in plan.save.name)):
+    with locked(*(plan.save for plan in plans if plan.save and TIME not in plan.save.name)), ExitStack() as stack:
+        if STANDARD_OUTPUT in options.events:  # what is told goes to standard error
+            stack.enter_context(redirect_stdout(sys.stderr))
         return segment_live(options, plans)
 
 
@@ -126,6 +148,7 @@ def make_plans(options: argparse.Namespace) -> list[LanePlan]:
         with_readout=options.save_readout,
     )
     common = LanePlan("", "", options.score, options.classes, options.track, options.save, recording)
+    common = replace(common, areas=areas_of(options.zones))
     if options.config is not None and options.sources:
         raise PlanError("give either --source or --config, got both")
     if options.config is not None:

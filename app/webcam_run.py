@@ -11,7 +11,6 @@ from app.drawing.waiting import WaitingCard
 from app.interrupt import Interrupt, interrupt_immediately
 from app.lane_plan import LanePlan
 from app.options import check_classes
-from app.processors.tracking import Tracking
 from app.run_report import JSON_LINES, RunReport, status_printer
 from app.sinks.grid import GridTile
 from app.sinks.window import WindowSink
@@ -30,7 +29,9 @@ from app.stream.pipeline import Stream
 from app.stream.reporter import Reporter
 from app.stream.stats import StreamStats
 from app.stream_errors import SinkError
+from app.webcam_events import add_area_sinks, make_processors, open_deliveries
 from app.webcam_outputs import Feed, open_sinks, open_video, report
+from app.zones_file import AreaError, check_areas
 from solov2 import load_model
 from solov2.cli import EXIT_INTERRUPTED, EXIT_USER_ERROR
 from solov2.predictor import warm_up
@@ -45,6 +46,8 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
     for plan in plans:
         check_classes(plan.classes, model.class_names)
         check_classes(plan.recording.record_when, model.class_names)
+        for area in plan.areas:
+            check_classes(area.classes, model.class_names)
     if any(may_be_live(plan.source) for plan in plans):  # the first frame of a file waits for the libraries itself
         warm_up(TorchPredictor(model))
     with ExitStack() as stack:
@@ -56,10 +59,13 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
         interrupt = stack.enter_context(Interrupt())
         is_live = any(feed.source.is_live for feed in feeds)
         renderer = Renderer(model.class_names)
-        lanes = [
-            make_lane(feed, sinks, options, renderer)
-            for feed, sinks in zip(feeds, open_sinks(options, feeds), strict=True)
-        ]
+        deliveries = stack.enter_context(open_deliveries(options.events, is_live))
+        all_sinks = open_sinks(options, feeds)
+        add_area_sinks(all_sinks, options, feeds)
+        lanes = []
+        for feed, sinks in zip(feeds, all_sinks, strict=True):
+            processors = make_processors(feed, options, model.class_names, deliveries)
+            lanes.append(replace(make_lane(feed, sinks, options, renderer), processors=processors))
         predictor = TorchPredictor(model, "latency" if is_live else "throughput")
         json_lines = options.stats_json if options.stats_json and options.stats_json.suffix == JSON_LINES else None
         prints = is_live and sys.stderr is not None and sys.stderr.isatty()
@@ -95,12 +101,19 @@ class FeedOpener:
 
         Raises:
             SourceError: it cannot be opened.
+            AreaError: a zone lies outside of its picture.
             SinkError: no file can be written there.
         """
         source = self._open_source(plan)
         controls = Controls(plan.score, plan.classes, show_readout=not self.options.no_readout, track=plan.track)
         stats = StreamStats()
         lasting = source if isinstance(source, ReconnectingSource) else None
+        if lasting is None or lasting.status.phase == "live":  # else nobody knows its size yet
+            try:
+                check_areas(plan.areas, source.frame_hw, plan.name)
+            except AreaError:
+                source.close()
+                raise
         return Feed(
             plan,
             source,
@@ -146,7 +159,6 @@ def make_lane(feed: Feed, sinks: Sequence[Sink], options: argparse.Namespace, re
     return Lane(
         PacedSource(feed.source) if is_paced else feed.source,
         sinks,
-        [Tracking(feed.panel)],
         draw=draw,
         add_readout=add_readout,
         panel=feed.panel,

@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 import torch
 
-REQUIRABLE = ("cuda", "rtsp", "browser")
+REQUIRABLE = ("cuda", "rtsp", "browser", "mqtt")
 
 
 def pytest_configure() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from cv2.typing import MatLike
 
+from app.drawing.area_overlay import draw_areas
 from app.drawing.lettering import Lettering
 from app.drawing.palette import RGB, instance_colours
 from app.drawing.readout import draw_readout, readout_rectangle
@@ -76,6 +77,7 @@ class Renderer:
             paint_masks(picture, instances.id_map, colours, controls.opacity, line_px)
         if controls.show_boxes:
             _draw_boxes(picture, instances.boxes, colours, 2 * line_px)
+        draw_areas(picture, result.areas, lettering, line_px)
         if controls.show_labels:
             keep_free = readout_rectangle(lettering) if keeps_readout_free else (0, 0, 0, 0)
             draw_tags(picture, self._tags(result, colours), lettering, keep_free)

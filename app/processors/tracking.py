@@ -12,13 +12,13 @@ from app.stream.frames import Result
 class Tracking:
     """Gives the instances of each result their ids while the controls say so."""
 
-    def __init__(self, panel: ControlPanel, tracker: Tracker | None = None) -> None:
-        """Follow the `track` of `panel`; `tracker` None knows nothing yet."""
-        self._panel, self._tracker = panel, tracker or Tracker()
+    def __init__(self, panel: ControlPanel, tracker: Tracker | None = None, *, always: bool = False) -> None:
+        """Follow the `track` of `panel`, or track `always`; `tracker` None knows nothing yet."""
+        self._panel, self._tracker, self._always = panel, tracker or Tracker(), always
 
     def __call__(self, result: Result) -> Result:
         """Return `result` with the id of each of its instances, and the time that this took."""
-        if not self._panel.current.track:
+        if not (self._always or self._panel.current.track):
             return result
         started = time.perf_counter()
         ids = self._tracker.update(observations(result.instances), result.frame.pts_seconds)

@@ -22,7 +22,10 @@ REFRESH_SECONDS = 0.2  # between redraws while nothing arrives
 WINDOW_WH = (1280, 800)  # that a new window fits into
 THRESHOLD_STEP = 0.05
 ESCAPE = 27
-KEYS_HELP = "keys: q quit, space pause, s snapshot, m masks, b boxes, l labels, f read-out, t track, + - threshold"
+KEYS_HELP = (
+    "keys: q quit, space pause, s snapshot, m masks, b boxes, l labels, f read-out, t track, z reset counts, "
+    "+ - threshold"
+)
 
 
 class WindowSink(Sink):
@@ -63,6 +66,7 @@ class WindowSink(Sink):
             "l": lambda: panel.update(show_labels=not panel.current.show_labels),
             "f": lambda: panel.update(show_readout=not panel.current.show_readout),
             "t": lambda: panel.update(track=not panel.current.track),
+            "z": lambda: panel.update(count_resets=panel.current.count_resets + 1),
             "+": lambda: self._move_threshold(THRESHOLD_STEP),
             "=": lambda: self._move_threshold(THRESHOLD_STEP),
             "-": lambda: self._move_threshold(-THRESHOLD_STEP),

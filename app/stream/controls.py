@@ -16,6 +16,7 @@ class Controls:
         opacity: of the masks, in [0, 1].
         track: instances get ids that last, and colours that follow them.
         paused: capture stands still (a file waits, a live source is read and thrown away).
+        count_resets: how often the counts of zones and lines were reset; they begin again whenever it changes.
     """
 
     score_threshold: float = 0.3
@@ -27,6 +28,7 @@ class Controls:
     opacity: float = 0.5
     track: bool = False
     paused: bool = False
+    count_resets: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from app.stream.areas import AreaState
+from app.stream.events import Event
 from app.stream.lazy import Lazy, Once
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ class Result:
             40.1}`.
         track_ids: of the instances, in their order; None where nobody tracks them. See `app.processors.tracker`.
         draw: makes the picture; None shows the frame as it is.
+        events: what happened in this frame; see `app.processors.watching`.
+        areas: the zones and lines that are watched, and their counts after this frame.
         add_readout: returns a picture with the read-out on it, and leaves the given one as it is; None adds none.
     """
 
@@ -77,6 +81,8 @@ class Result:
     steps_ms: Mapping[str, float] = field(default_factory=dict)
     track_ids: tuple[int, ...] | None = None
     draw: "Callable[[Result], Picture] | None" = None
+    events: tuple[Event, ...] = ()
+    areas: tuple[AreaState, ...] = ()
     add_readout: "Callable[[Picture], Picture] | None" = None
     _plain: Once[Picture] = field(default_factory=Once, init=False, repr=False)
     _picture: Once[Picture] = field(default_factory=Once, init=False, repr=False)

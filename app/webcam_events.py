@@ -1,0 +1,58 @@
+"""What `app.webcam` does with results before they are shown: tracking, zones and lines, and events on their way."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from app.events.delivery import Delivery
+from app.events.event_targets import open_target
+from app.events.publishing import Publishing
+from app.processors.tracking import Tracking
+from app.processors.watching import Watching
+from app.sinks.area_table import AreaSink, AreaTable
+from app.stream.parts import Processor, Sink
+from app.webcam_outputs import Feed
+
+
+def make_processors(
+    feed: Feed, options: argparse.Namespace, class_names: Sequence[str], deliveries: Sequence[Delivery]
+) -> list[Processor]:
+    """Return what works on the results of an open source: tracking, and what needs it."""
+    areas, panel = feed.plan.areas, feed.panel
+    if not areas and not deliveries:
+        return [Tracking(panel)]
+    return [
+        Tracking(panel, always=True),
+        Watching(areas, class_names, panel=panel, gives_masks=options.event_masks),
+        Publishing(deliveries, name=feed.plan.name, is_live=feed.source.is_live),
+    ]
+
+
+@contextmanager
+def open_deliveries(targets: Sequence[str], is_live: bool) -> Iterator[list[Delivery]]:
+    """Open where events go, within the block, and say at its end what was sent and what was lost.
+
+    Files wait for room; live sources lose the oldest events.
+
+    Raises:
+        SinkError: there is no such target.
+        MissingExtraError: its library is not installed.
+    """
+    deliveries = [Delivery(target, waits=not is_live) for target in [open_target(spec) for spec in targets]]
+    try:
+        yield deliveries
+    finally:
+        for delivery in deliveries:
+            delivery.close()
+        for delivery in deliveries:
+            print(f"events to {delivery.name}: {delivery.sent} sent, {delivery.lost} lost")
+
+
+def add_area_sinks(sinks: Sequence[list[Sink]], options: argparse.Namespace, feeds: Sequence[Feed]) -> None:
+    """Give each source that has zones or lines a sink that writes their counts, if these are wanted."""
+    if options.zones_csv is None:
+        return
+    table = AreaTable(options.zones_csv)
+    for own, feed in zip(sinks, feeds, strict=True):
+        if feed.plan.areas:
+            own.append(AreaSink(table, name=feed.plan.name, is_live=feed.source.is_live))
