@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from app.annotation.formats import NEED_TRACK_IDS, check_formats
 from app.annotation.settings import Settings
-from app.options import add_model_options, check_model_options, count, moment, names, score
+from app.options import add_model_options, areas_of, check_model_options, count, moment, names, score
 from app.stream_errors import AppError
 from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.pixel_limit import add_pixel_option
@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="other formats: coco, yolo, cvat, labelme, masks, youtube-vis",
     )
     add("--track", action="store_true", help="give each instance an id that lasts")
+    add("--zones", type=Path, metavar="ZONES.yaml", help="watch its zones and lines: events.jsonl, zones.csv; tracks")
     add("--score", type=score, default=Settings().score, help="least score, 0 to 1 (%(default)s)")
     add("--classes", type=names, metavar="NAME,NAME", help="look for these classes only")
     add("--start", type=moment, metavar="TIME", help="from here on: seconds, or 1:30.5")
@@ -82,6 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Check the options and do what they say; return the exit code."""
     check_model_options(options)
+    areas = areas_of(options.zones)
+    options.track = options.track or bool(areas)
     formats = formats_of(options)
     if options.start is not None and options.end is not None and options.start >= options.end:
         raise AppError(f"--start must lie before --end, got {options.start:g} and {options.end:g} seconds")
@@ -90,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.inputs, options.out)
     with importing():
         from app.annotate_run import annotate_all
-    return annotate_all(options, inputs, formats)
+        from app.annotation.job import Wanted
+    return annotate_all(options, inputs, Wanted(options.video, formats, areas))
 
 
 def formats_of(options: argparse.Namespace) -> tuple[str, ...]:

@@ -113,9 +113,9 @@ class CallersLoop(Sink):
         """Take it: the stream then yields it."""
 
 
-def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], formats: tuple[str, ...]) -> int:
+def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], wanted: Wanted) -> int:
     """Annotate the inputs as the checked options of `app.annotate` say; return the exit code."""
-    job = open_job(options, formats, partial(progress_lines, line=int(len(inputs) > 1)))
+    job = open_job(options, wanted, partial(progress_lines, line=int(len(inputs) > 1)))
     try:
         with locked(*(options.out / one.name for one in inputs)):
             outcomes = do_all(job, inputs)
@@ -126,17 +126,19 @@ def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], formats: 
     return EXIT_WITH_PROBLEMS if any(one.problem or not one.is_done for one in outcomes) else 0
 
 
-def open_job(options: argparse.Namespace, formats: tuple[str, ...], progress: ShowProgress) -> Job:
+def open_job(options: argparse.Namespace, wanted: Wanted, progress: ShowProgress) -> Job:
     """Load the model and make it ready."""
     device = find_device(options.device)
     model = load_model(options.model, device=device, dtype=options.dtype)
     classes = check_classes(options.classes, model.class_names)
+    for area in wanted.areas:
+        check_classes(area.classes, model.class_names)
     batch = options.batch or (GPU_BATCH if device.type == "cuda" else 1)
     settings = Settings(options.score, classes, options.start, options.end, options.stride, batch, options.track)
     predictor = TorchPredictor(model, "throughput", batch)
     warm_up(predictor)
     header = model_header(Path(options.model).name, model)
-    return Job(options.out, settings, header, Wanted(options.video, formats), predictor, progress)
+    return Job(options.out, settings, header, wanted, predictor, progress)
 
 
 def do_all(job: Job, inputs: Sequence[Input]) -> list[Outcome]:

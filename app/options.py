@@ -3,8 +3,10 @@
 import argparse
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from app.sources.backoff import Backoff, parse_retry
+from app.stream.areas import Area
 from solov2.errors import UnknownNameError
 from solov2.runtime.names import check_device_name, check_dtype_name
 from solov2.variants import VARIANTS, find_weights_file
@@ -28,6 +30,15 @@ def check_model_options(options: argparse.Namespace) -> None:
         find_weights_file(options.model)
     check_device_name(options.device)
     check_dtype_name(options.dtype)
+
+
+def areas_of(path: Path | None) -> tuple[Area, ...]:
+    """Return the zones and lines in a file; none without one."""
+    if path is None:
+        return ()
+    from app.zones_file import read_areas
+
+    return read_areas(path)
 
 
 def check_classes(names: frozenset[str] | None, known: Sequence[str]) -> frozenset[str] | None:

@@ -517,3 +517,29 @@ def audio_packets(path: Path) -> list[tuple[int, bytes]]:
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(audio=0) if packet.pts is not None]
         return [(round(packet.pts * packet.time_base * 48000), bytes(packet)) for packet in packets]
+
+
+def test_zones_give_events_and_counts_of_what_was_recorded_without_the_model(clip: Path, tmp_path: Path) -> None:
+    zones = tmp_path / "zones.yaml"
+    zones.write_text("zones: [{name: all, points: [[0, 0], [1, 0], [1, 1], [0, 1]]}]")
+    assert annotated(tmp_path / "out", clip, "--zones", zones, "--video") == 0
+    folder = tmp_path / "out/clip"
+    events = lines(folder / "events.jsonl")
+    assert {"appeared", "entered_zone", "zone_count"} <= {event["event"] for event in events}
+    assert {event["source"] for event in events} == {lines(folder / "instances.jsonl")[0]["source"]}
+    assert ",all,zone," in (folder / "zones.csv").read_text()
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"}
+    FakeTorchPredictor.batches.clear()
+    (folder / "events.jsonl").unlink()
+    assert annotated(tmp_path / "out", clip, "--zones", zones, "--video") == 0
+    assert FakeTorchPredictor.batches == []
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"} == before
+
+
+def test_a_zone_outside_of_the_pictures_is_one_line(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zones = tmp_path / "zones.yaml"
+    zones.write_text("zones: [{name: far, pixels: [[0, 0], [9999, 0], [9999, 9]]}]")
+    assert annotated(tmp_path / "out", clip, "--zones", zones) == 1
+    assert "zone 'far' must lie in the picture" in capsys.readouterr().out

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.events.delivery import Delivery, ShouldStop, Target, TargetError
+from app.events.event_targets import check_target, open_target
 from app.events.line_target import LineTarget
 from app.events.mqtt_target import MqttTarget
 from app.events.publishing import Publishing
 from app.events.record import EventRecord, json_of, record_of
-from app.events.event_targets import check_target, open_target
 from app.events.webhook_target import WebhookTarget
 from app.processors.watching import Watching
 from app.sources.backoff import Backoff

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from app.annotation.area_outputs import write_area_outputs
 from app.annotation.formats import FORMATS
 from app.annotation.inputs import Input
 from app.annotation.jsonl_file import Recording, source_header
@@ -22,6 +23,7 @@ from app.drawing.renderer import Renderer
 from app.interrupt import Interrupt
 from app.processors.tracker import Tracker
 from app.processors.tracking import Tracking
+from app.processors.watching import Watching
 from app.sinks.audio import Audio
 from app.sinks.encoder import NVENC
 from app.sinks.progress import ProgressSink
@@ -29,10 +31,11 @@ from app.sinks.video_sink import VideoSink
 from app.sinks.writable import writing
 from app.sources.file_source import FileSource, SelectedSource
 from app.sources.video import VideoSource
+from app.stream.areas import Area
 from app.stream.controls import ControlPanel, Controls
 from app.stream.frames import Picture, Result
 from app.stream.lane import Lane
-from app.stream.parts import Sink
+from app.stream.parts import Processor, Sink
 from app.stream.pipeline import Stream
 from app.stream_errors import DiskError, SinkError, SourceError
 from solov2.errors import SOLOv2Error
@@ -46,10 +49,17 @@ PARTIAL_VIDEO_NAME = "annotated.partial.mp4"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which outputs are wanted beside the lines: the annotated video, and other formats by name."""
+    """Which outputs are wanted beside the lines.
+
+    Attributes:
+        video: the annotated video.
+        formats: other formats, by name.
+        areas: zones and lines, whose events and counts are written, and which are drawn into the video.
+    """
 
     video: bool = False
     formats: tuple[str, ...] = ()
+    areas: tuple[Area, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,8 @@ class Job:
         try:
             self._read(one, folder, outcome)
             self._convert(folder, outcome)
+            if self.wanted.areas:
+                write_area_outputs(Recording(folder).whole, folder, self.wanted.areas)
         except DiskError:
             raise
         except SOLOv2Error as error:
@@ -165,7 +177,10 @@ class Job:
     def _lane(self, source: SelectedSource, sinks: Sequence[Sink], tracker: Tracker, recall: Recorded | None) -> Lane:
         """Return the lane of an input; the video needs all frames, and gets those that are recorded from the lines."""
         panel = ControlPanel(self.settings.controls())
-        return Lane(source, sinks, [as_recorded, Tracking(panel, tracker)], draw=self._draw, panel=panel, recall=recall)
+        processors: list[Processor] = [as_recorded, Tracking(panel, tracker)]
+        if self.wanted.areas:
+            processors.append(Watching(self.wanted.areas, self.predictor.class_names, panel=panel))
+        return Lane(source, sinks, processors, draw=self._draw, panel=panel, recall=recall)
 
     def _draw(self, result: Result) -> Picture:
         return Renderer(self.model_header["classes"]).draw(result, Controls())
