@@ -2,13 +2,13 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.stream.events import Event, EventKind
 
-VERSION = 1
+VERSION: Final = 1
 SCORE_DIGITS = 4
 SECONDS_DIGITS = 3
 
