@@ -27,6 +27,7 @@ class _Camera(AreasEntry):
     segment_minutes: float | None = Field(default=None, gt=0)
     record_when: list[str] | None = Field(default=None, min_length=1)
     pre_roll_seconds: float | None = Field(default=None, ge=0)
+    steady: bool | None = None
 
 
 class _Cameras(BaseModel):
@@ -41,7 +42,7 @@ def read_plans(path: Path, common: LanePlan) -> list[LanePlan]:
     """Return the plans in a file of cameras; what an entry leaves out is as in `common`.
 
     The file is YAML: `cameras`, a list of entries with `name`, `source` and, if wanted, `score`, `classes`, `track`,
-    `save`, `segment_minutes`, `record_when`, `pre_roll_seconds`, `zones`, `lines`. `${NAME}` in a source
+    `save`, `segment_minutes`, `record_when`, `pre_roll_seconds`, `zones`, `lines`, `steady`. `${NAME}` in a source
     stands for an environment variable, so that no password need be in the file.
 
     Raises:
@@ -63,6 +64,7 @@ def _plan_of(camera: _Camera, common: LanePlan, path: Path) -> LanePlan:
         save=common.save if camera.save is None else Path(camera.save),
         recording=_recording_of(camera, common.recording),
         areas=camera.areas() or common.areas,
+        steady=common.steady if camera.steady is None else camera.steady,
     )
     return named_plan(camera.name, _with_variables(str(camera.source), camera.name, path), plan)
 

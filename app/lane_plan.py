@@ -29,6 +29,7 @@ class LanePlan:
         save: the video to write, in whose name `{time}` is still to be filled in; None for none.
         recording: how it is written.
         areas: zones and lines to watch.
+        steady: whether a live source's masks are kept from flickering.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LanePlan:
     save: Path | None
     recording: RecordingPlan = field(default_factory=RecordingPlan)
     areas: tuple[Area, ...] = ()
+    steady: bool = True
 
 
 def plan_sources(sources: Sequence[str], common: LanePlan) -> list[LanePlan]:

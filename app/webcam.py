@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="send what happens as JSON there: a file, -, mqtt://HOST/TOPIC or https://...; again for another; tracks",
     )
     add("--event-masks", action="store_true", help="put the mask into each event, as a run-length code")
+    add("--no-steady", action="store_true", help="of a live source, show each frame's masks as they were found")
     add("--max-frames", type=count, metavar="N", help="stop after N frames")
     add("--stats-json", type=Path, metavar="FILE", help="write counters there at the end; in a .jsonl, every second")
     add("--no-readout", action="store_true", help="draw no rates into the picture")
@@ -148,7 +149,7 @@ def make_plans(options: argparse.Namespace) -> list[LanePlan]:
         with_readout=options.save_readout,
     )
     common = LanePlan("", "", options.score, options.classes, options.track, options.save, recording)
-    common = replace(common, areas=areas_of(options.zones))
+    common = replace(common, areas=areas_of(options.zones), steady=not options.no_steady)
     if options.config is not None and options.sources:
         raise PlanError("give either --source or --config, got both")
     if options.config is not None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from app.events.delivery import Delivery
 from app.events.event_targets import open_target
 from app.events.publishing import Publishing
+from app.processors.steadying import Steadying
 from app.processors.tracking import Tracking
 from app.processors.watching import Watching
 from app.sinks.area_table import AreaSink, AreaTable
@@ -17,11 +18,13 @@ from app.webcam_outputs import Feed
 def make_processors(
     feed: Feed, options: argparse.Namespace, class_names: Sequence[str], deliveries: Sequence[Delivery]
 ) -> list[Processor]:
-    """Return what works on the results of an open source: tracking, and what needs it."""
+    """Return what works on the results of an open source: steadying, tracking, and what needs it."""
     areas, panel = feed.plan.areas, feed.panel
+    steadying = [Steadying(panel)] if feed.is_steady else []
     if not areas and not deliveries:
-        return [Tracking(panel)]
+        return [*steadying, Tracking(panel)]
     return [
+        *steadying,
         Tracking(panel, always=True),
         Watching(areas, class_names, panel=panel, gives_masks=options.event_masks),
         Publishing(deliveries, name=feed.plan.name, is_live=feed.source.is_live),

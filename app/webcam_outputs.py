@@ -45,6 +45,11 @@ class Feed:
     cover: Cover | None
 
     @property
+    def is_steady(self) -> bool:
+        """Whether the masks are kept from flickering: those of a live source, unless that is not wanted."""
+        return self.source.is_live and self.plan.steady
+
+    @property
     def saved(self) -> list[Path]:
         """The videos that were written."""
         if isinstance(self.video, LiveVideoSink):

@@ -11,6 +11,7 @@ from app.drawing.waiting import WaitingCard
 from app.interrupt import Interrupt, interrupt_immediately
 from app.lane_plan import LanePlan
 from app.options import check_classes
+from app.processors.steadying import SCORE_SLACK
 from app.run_report import JSON_LINES, RunReport, status_printer
 from app.sinks.grid import GridTile
 from app.sinks.window import WindowSink
@@ -164,6 +165,7 @@ def make_lane(feed: Feed, sinks: Sequence[Sink], options: argparse.Namespace, re
         panel=feed.panel,
         stats=feed.stats,
         max_age_seconds=None if options.max_age_ms is None else options.max_age_ms / 1000,
+        score_slack=SCORE_SLACK if feed.is_steady else 0.0,
         max_frames=options.max_frames,
         frames_waiting=FRAMES_WAITING_WATCHED if is_paced else FRAMES_WAITING,
     )

@@ -40,13 +40,13 @@ def instance_colour(label: int, shade: int) -> RGB:
     return _oklch_to_rgb(LIGHTNESS[shade % len(LIGHTNESS)], CHROMA, hue)
 
 
-def instance_colours(labels: npt.NDArray[np.int64], track_ids: Sequence[int] | None = None) -> list[RGB]:
-    """One colour for each of `labels` (N,), which an instance keeps for as long as it keeps its track id.
+def instance_colours(labels: npt.NDArray[np.int64], shades: Sequence[int] | None = None) -> list[RGB]:
+    """One colour for each of `labels` (N,), which an instance keeps for as long as it keeps its shade, or track id.
 
-    Without track ids the first, second, ... instance of a class take its first, second, ... shade.
+    Without shades the first, second, ... instance of a class take its first, second, ... shade.
     """
-    if track_ids is not None:
-        return [instance_colour(label, track_id) for label, track_id in zip(labels.tolist(), track_ids, strict=True)]
+    if shades is not None:
+        return [instance_colour(label, shade) for label, shade in zip(labels.tolist(), shades, strict=True)]
     seen: dict[int, int] = {}
     colours = []
     for label in labels.tolist():

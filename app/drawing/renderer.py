@@ -72,7 +72,7 @@ class Renderer:
         instances = result.instances
         lettering = _lettering(picture)
         line_px = max(1, round(min(picture.shape[:2]) * LINE_FRACTION))
-        colours = instance_colours(instances.labels, result.track_ids)
+        colours = instance_colours(instances.labels, result.shades if result.track_ids is None else result.track_ids)
         if controls.show_masks:
             paint_masks(picture, instances.id_map, colours, controls.opacity, line_px)
         if controls.show_boxes:

@@ -1,8 +1,9 @@
-"""The name tags of instances: a pill at the top of each mask, inside the picture, beside the other tags."""
+"""The name tags of instances: a pill above each mask's largest part, inside the picture, beside the other tags."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +13,7 @@ from app.stream.frames import Picture
 
 Rectangle = tuple[int, int, int, int]
 
+PART_STEP_PX = 4  # of the grid on which the parts of a mask are told apart
 STEPS_DOWN = 6  # how many tag heights a tag may move down to get out of another's way
 
 
@@ -26,7 +28,9 @@ class Tag:
 
 
 def mask_tops(id_map: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]) -> list[tuple[int, int]]:
-    """The (x, y) of the top of each instance: the middle of its highest row, or of its box where that row is covered.
+    """Return the (x, y) of the top of each instance's largest part: the middle of its highest row.
+
+    Of one that is covered, or too small to be found on a grid of `PART_STEP_PX`, the middle of its box's upper side.
 
     Args:
         id_map: (H, W) uint8, k where instance k - 1 is seen.
@@ -34,11 +38,23 @@ def mask_tops(id_map: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]) -> 
     """
     height, width = id_map.shape
     tops = []
-    for k, (x1, y1, x2, _) in enumerate(boxes.astype(np.int64).tolist(), start=1):
-        row = np.flatnonzero(id_map[min(max(y1, 0), height - 1)] == k)
-        x = int(row.mean()) if row.size else (x1 + x2) // 2
-        tops.append((min(max(x, 0), width - 1), max(y1, 0)))
+    for k, (x1, y1, x2, y2) in enumerate(boxes.astype(np.int64).tolist(), start=1):
+        left, top = max(x1, 0), max(y1, 0)
+        seen = id_map[top:y2:PART_STEP_PX, left:x2:PART_STEP_PX] == k
+        x, y = _top_of_largest(seen) or ((x1 + x2) // 2 - left, 0)
+        tops.append((min(max(left + x, 0), width - 1), min(top + y, height - 1)))
     return tops
+
+
+def _top_of_largest(seen: npt.NDArray[np.bool_]) -> tuple[int, int] | None:
+    """Return the (x, y) in px of the middle of the highest row of the largest part; None where there is none."""
+    if not seen.any():
+        return None
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(seen.astype(np.uint8), connectivity=8)
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    row = int(stats[largest, cv2.CC_STAT_TOP])
+    columns = np.flatnonzero(parts[row] == largest)
+    return round(PART_STEP_PX * float(columns.mean())), PART_STEP_PX * row
 
 
 def draw_tags(picture: Picture, tags: Sequence[Tag], lettering: Lettering, keep_free: Rectangle) -> None:

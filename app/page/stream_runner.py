@@ -13,6 +13,7 @@ import cv2
 from app.drawing.renderer import Renderer
 from app.drawing.waiting import WaitingCard
 from app.page.model_cache import Models
+from app.processors.steadying import SCORE_SLACK, Steadying
 from app.processors.tracking import Tracking
 from app.sinks.jpeg_sink import JpegSink, LatestJpeg
 from app.sinks.live_recording import RecordingSink
@@ -249,10 +250,11 @@ class Engine:
         lane = Lane(
             begun.source,
             [begun.sink, begun.recording],
-            [Tracking(panel)],
+            [Steadying(panel), Tracking(panel)] if source.is_live else [Tracking(panel)],
             draw=draw,
             panel=panel,
             stats=stats,
+            score_slack=SCORE_SLACK if source.is_live else 0.0,
             frames_waiting=FRAMES_WAITING_WATCHED,
         )
         predictor = TorchPredictor(model, "latency" if source.is_live else "throughput")

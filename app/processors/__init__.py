@@ -1,1 +1,1 @@
-"""What happens to results before they are drawn: tracking."""
+"""What happens to results before they are drawn: steadying, tracking."""

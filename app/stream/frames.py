@@ -70,6 +70,7 @@ class Result:
         steps_ms: milliseconds of each step in the order in which they ran, such as `{"preprocess": 1.2, "network":
             40.1}`.
         track_ids: of the instances, in their order; None where nobody tracks them. See `app.processors.tracker`.
+        shades: numbers that choose the colours of the instances, in their order; None takes the track ids, if any.
         draw: makes the picture; None shows the frame as it is.
         events: what happened in this frame; see `app.processors.watching`.
         areas: the zones and lines that are watched, and their counts after this frame.
@@ -80,6 +81,7 @@ class Result:
     instances: "Instances"
     steps_ms: Mapping[str, float] = field(default_factory=dict)
     track_ids: tuple[int, ...] | None = None
+    shades: tuple[int, ...] | None = None
     draw: "Callable[[Result], Picture] | None" = None
     events: tuple[Event, ...] = ()
     areas: tuple[AreaState, ...] = ()

@@ -42,6 +42,8 @@ class Lane:
         recall: asked first what is in a frame, in order; the predictor gets the frames of which this returns None.
         max_age_seconds: live frames that are older when the predictor could take them are dropped, and counted as
             "stale"; None takes all.
+        score_slack: instances whose score is lower than the threshold by up to that reach the processors, too, which
+            leave out what is not to be shown; see `app.processors.steadying`.
         max_frames: the lane ends after so many results; None goes on to the source's end.
         frames_waiting: how many frames of a source that is not live may wait for the predictor. The fewer, the younger
             is what somebody looks at; more make up for a source that is read unevenly.
@@ -57,6 +59,7 @@ class Lane:
     stats: StreamStats = field(default_factory=StreamStats)
     recall: Recall | None = None
     max_age_seconds: float | None = None
+    score_slack: float = 0.0
     max_frames: int | None = None
     frames_waiting: int = FRAMES_WAITING
 
@@ -161,8 +164,8 @@ class RunningLane:
 
     @property
     def score_threshold(self) -> float:
-        """Of the controls."""
-        return self._controls.score_threshold
+        """Of the controls, less what the processors want to see below it."""
+        return max(0.0, self._controls.score_threshold - self.lane.score_slack)
 
     @property
     def labels(self) -> tuple[int, ...] | None:

@@ -51,11 +51,11 @@ class ProbMasks(MaskForm):
 
     def make_crops(self) -> list[MaskCrop]:
         """Enlarge each mask inside its bounding box."""
-        return [self._crop(one, 1) for one in self._on_host]
+        return [self._crop(one, 1) for one in self.on_host]
 
     def sampled_crops(self, step: int) -> list[MaskCrop]:
         """Return each mask at every `step`-th row and column, in units of `step` pixels; only these are computed."""
-        return [self._crop(one, step) for one in self._on_host]
+        return [self._crop(one, step) for one in self.on_host]
 
     @cached_property
     def boxes(self) -> FloatArray:
@@ -74,7 +74,8 @@ class ProbMasks(MaskForm):
             return boxes.cpu().numpy(), id_map.cpu().numpy()
 
     @cached_property
-    def _on_host(self) -> FloatArray:
+    def on_host(self) -> FloatArray:
+        """(N, h, w) float32: the probabilities in the computer's own memory."""
         with self._beside_the_network():
             return self.probs.float().cpu().numpy()
 

@@ -1,0 +1,47 @@
+"""Closes small holes of a mask, and leaves out small parts of it that lie apart."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+MAX_HOLE = 0.05  # of the mask's area
+MAX_STRAY = 0.05  # of the area of the mask's largest part
+CLOSED_ABOVE = 0.05  # by how much a closed hole lies above the threshold
+
+
+def repaired(probs: FloatArray, threshold: float) -> FloatArray:
+    """Return mask probabilities (h, w) with small holes closed and small parts left out; the given ones stay."""
+    inside = (probs > threshold).view(np.uint8)
+    left, top, width, height = cv2.boundingRect(inside)
+    if not width:
+        return probs
+    part = (slice(top, top + height), slice(left, left + width))
+    mask, result = inside[part], probs.copy()
+    view = result[part]
+    view[_strays(mask)] = 0
+    holes = _holes(mask)
+    view[holes] = np.maximum(view[holes], threshold + CLOSED_ABOVE)
+    return result
+
+
+def _strays(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    is_stray = areas < MAX_STRAY * areas.max()
+    is_stray[0] = False
+    return np.asarray(is_stray[parts])
+
+
+def _holes(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return the background that is small and does not reach the edge of the box."""
+    height, width = mask.shape
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    is_hole = (left > 0) & (top > 0) & (right < width) & (bottom < height)
+    is_hole &= stats[:, cv2.CC_STAT_AREA] <= MAX_HOLE * np.count_nonzero(mask)
+    is_hole[0] = False  # the mask itself
+    return np.asarray(is_hole[parts])
