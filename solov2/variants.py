@@ -25,6 +25,7 @@ PIXEL_MEAN = (123.675, 116.28, 103.53)  # RGB, of values 0..255
 PIXEL_STD = (58.395, 57.12, 57.375)
 SIZE_DIVISOR = 32  # the padded input is a multiple of it
 MASK_STRIDE = 4  # input pixels per pixel of the mask features
+COARSE_SIDE = 6  # pixels along each side of the coarse mask that a kernel holds where the head predicts boxes
 LEVEL_STRIDES = (8, 8, 16, 32, 32)  # input pixels per feature pixel of the five head levels
 
 Ranges = tuple[tuple[float, float], ...]
@@ -49,7 +50,7 @@ class Variant:
         fpn_channels: channels of P2..P6.
         branch_channels, branch_depth: of the kernel and category branches.
         mask_feature_channels: channels inside the mask-feature branch.
-        mask_channels: E, channels of the mask features; equal to D, the kernel's numbers.
+        mask_channels: E, channels of the mask features.
         norm_groups: groups of every GroupNorm.
         grid_sizes: S of each level; None where the feature maps are the grids, and the head predicts boxes too.
         level_strides: input pixels per feature pixel of each head level.
@@ -83,6 +84,11 @@ class Variant:
     class_names: tuple[str, ...] = COCO_CLASSES
     mask_ap: float | None = None
     weights_file: str | None = None
+
+    @property
+    def kernel_numbers(self) -> int:
+        """D, the numbers of a kernel: one for each mask feature, and 36 of a coarse mask where there are boxes."""
+        return self.mask_channels + (COARSE_SIDE**2 if self.grid_sizes is None else 0)
 
 
 def _light(name: str, backbone: str, mask_ap: float | None, weights_file: str | None) -> Variant:

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from solov2 import VARIANTS, CheckpointError, DecodeConfig, SOLOv2
 from solov2.checkpoints.checkpoint import read_checkpoint
 from solov2.checkpoints.nanodet import is_nanodet, load_nanodet
-from solov2.decoding.decode import MAX_DENSE_CANDIDATES, inside_boxes, rank, select_candidates
+from solov2.decoding.decode import MAX_DENSE_CANDIDATES, rank, select_candidates
+from solov2.decoding.mask_logits import inside_boxes, mask_logits
 from solov2.network.dense_head import DISTANCES, DenseHead, LevelBranch, cell_boxes, coordinates
 from solov2.network.head import SOLOv2Head
 from solov2.network.outputs import HeadOutputs
@@ -64,7 +66,7 @@ def test_each_head_refuses_the_rows_of_the_other() -> None:
     assert isinstance(SOLOv2(VARIANTS["nano"]).mask_head, DenseHead)
 
 
-def test_an_initialised_head_expects_little_and_has_flat_masks() -> None:
+def test_an_initialised_head_expects_little_and_has_round_masks() -> None:
     torch.manual_seed(0)
     model = SOLOv2(VARIANTS["nano"])
     model.mask_head.initialise()
@@ -72,7 +74,10 @@ def test_an_initialised_head_expects_little_and_has_flat_masks() -> None:
         outputs = model(torch.randn(1, 3, 64, 64))
     scores = torch.cat([level.sigmoid().flatten() for level in outputs.category_logits])
     assert float(scores.mean()) == pytest.approx(0.01, rel=0.5)
-    assert max(float(level.abs().max()) for level in outputs.kernels) < 1
+    assert max(float(level[:, :48].abs().max()) for level in outputs.kernels) < 1
+    coarse = torch.cat([level[:, 48:].flatten(2) for level in outputs.kernels], 2).mean((0, 2)).reshape(6, 6)
+    assert (coarse[2:4, 2:4] > 0.5).all()
+    assert (coarse[::5, ::5] < 0).all()
 
 
 def test_pixels_are_inside_a_box_by_their_centres_with_its_margin() -> None:
@@ -80,6 +85,21 @@ def test_pixels_are_inside_a_box_by_their_centres_with_its_margin() -> None:
     inside = inside_boxes(boxes, (6, 6), margin=0.0)[0]
     assert inside.nonzero().tolist() == [[2, 1], [2, 2], [3, 1], [3, 2]]
     assert int(inside_boxes(boxes, (6, 6), margin=0.5)[0].sum()) == 5 * 5  # x from -1 to 19, y from 3 to 23
+
+
+def test_a_coarse_mask_is_enlarged_over_its_box_with_the_margin_and_added() -> None:
+    generator = torch.Generator().manual_seed(0)
+    kernels, features = torch.randn(1, 2 + 36, generator=generator), torch.randn(2, 24, 32, generator=generator)
+    left, top, right, bottom = 20.0, 12.0, 100.0, 72.0
+    x = (4 * (torch.arange(32) + 0.5) - (left + right) / 2) / ((right - left) * 1.2) * 2  # -1..1 over the enlarged box
+    y = (4 * (torch.arange(24) + 0.5) - (top + bottom) / 2) / ((bottom - top) * 1.2) * 2
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
+    coarse = kernels[0, 2:].reshape(1, 1, 6, 6)
+    enlarged = F.grid_sample(coarse, grid, padding_mode="border", align_corners=False)[0, 0]
+    expected = torch.einsum("e,ehw->hw", kernels[0, :2], features) + enlarged
+    logits = mask_logits(kernels, features, torch.tensor([[left, top, right, bottom]]))[0]
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(mask_logits(kernels[:, :2], features), (logits - enlarged)[None], rtol=1e-4, atol=1e-4)
 
 
 def outputs_of(scores: Tensor) -> HeadOutputs:

@@ -113,7 +113,7 @@ def test_every_variant_answers_in_the_shapes_of_its_row(variant: str) -> None:
     else:
         grids = [(size, size) for size in row.grid_sizes]
     assert [tuple(level.shape) for level in outputs.category_logits] == [(2, 3, *grid) for grid in grids]
-    assert [tuple(level.shape) for level in outputs.kernels] == [(2, row.mask_channels, *grid) for grid in grids]
+    assert [tuple(level.shape) for level in outputs.kernels] == [(2, row.kernel_numbers, *grid) for grid in grids]
     assert outputs.mask_features.shape == (2, row.mask_channels, 16, 24)
     assert len(outputs.strides) == len(grids)
 

@@ -114,7 +114,7 @@ def test_info_lists_what_keeps_weights_from_being_a_variant(
     torch.save(weights, tmp_path / "odd.pth")
     assert zoo.main(["info", str(tmp_path / "odd.pth")]) == 0
     assert (
-        "unknown: it comes closest to nano. wrong shape: mask_head.kernel_branch.conv_kernel.bias (7,), need (48,)."
+        "unknown: it comes closest to nano. wrong shape: mask_head.kernel_branch.conv_kernel.bias (7,), need (84,)."
         in capsys.readouterr().out
     )
 

@@ -1,6 +1,5 @@
 """From the network's outputs to instances: points NMS, dynamic convolution, maskness, Matrix NMS."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,14 +10,13 @@ from torch import Tensor
 
 from solov2.decoding.decode_config import DecodeConfig
 from solov2.decoding.geometry import Geometry
+from solov2.decoding.mask_logits import inside_boxes, mask_logits
 from solov2.decoding.matrix_nms import matrix_nms
 from solov2.instances import Instances
 from solov2.network.outputs import HeadOutputs
-from solov2.variants import MASK_STRIDE
 
 MAX_CANDIDATES = 4000  # more than any trained model yields; bounds the memory that a broken one can take
 MAX_DENSE_CANDIDATES = 200  # of heads that predict boxes, whose grids are finer: an object has several candidates
-BOX_MARGIN = 0.1  # of its width and height, by which a mask may reach over its predicted box
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ def rank(candidates: Candidates, features: Tensor, config: DecodeConfig) -> Rank
         features: (E, h, w) mask features.
         config: thresholds.
     """
-    probs = (candidates.kernels @ features.flatten(1)).float().sigmoid()  # (N, h*w)
+    probs = mask_logits(candidates.kernels, features, candidates.boxes).flatten(1).sigmoid()  # (N, h*w)
     if candidates.boxes is not None:
         probs = probs * inside_boxes(candidates.boxes, features.shape[1:]).flatten(1)
     masks = (probs > config.mask_threshold).float()
@@ -124,22 +122,6 @@ def rank(candidates: Candidates, features: Tensor, config: DecodeConfig) -> Rank
     final = decayed[best]
     final = final * (final >= config.final_score_threshold)
     return Ranked(probs[order[best]].reshape(-1, *features.shape[1:]), final, labels[best])
-
-
-def inside_boxes(boxes: Tensor, mask_hw: Sequence[int], margin: float = BOX_MARGIN) -> Tensor:
-    """Return which pixels at stride 4 have their centre in each box: (N, 4) xyxy in input pixels to (N, h, w) bool.
-
-    Args:
-        boxes: N of them.
-        mask_hw: h and w.
-        margin: of a box's width and height, by which it is enlarged on each side.
-    """
-    left, top, right, bottom = (side[:, None] for side in boxes.unbind(1))  # (N, 1) each
-    reach_x, reach_y = margin * (right - left), margin * (bottom - top)
-    y, x = (MASK_STRIDE * (torch.arange(side, device=boxes.device) + 0.5) for side in mask_hw)
-    rows = (y >= top - reach_y) & (y <= bottom + reach_y)  # (N, h)
-    columns = (x >= left - reach_x) & (x <= right + reach_x)  # (N, w)
-    return rows[:, :, None] & columns[:, None]
 
 
 def decode(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from solov2.network.ghost_pan import separable
 from solov2.network.outputs import HeadOutputs
 from solov2.network.shufflenet import LEAK, Conv, depthwise
-from solov2.variants import Variant
+from solov2.variants import COARSE_SIDE, Variant
 
 DISTANCES = 8  # a side's distance from the cell is the expectation over 0..7 strides
 SIDES = 4  # left, top, right, bottom
@@ -120,7 +120,7 @@ class DenseHead(nn.Module):
         self.strides = variant.level_strides
         channels, levels = variant.fpn_channels, len(variant.level_strides)
         self.branches = nn.ModuleList(LevelBranch(channels, num_classes) for _ in range(levels))
-        self.kernel_branch = KernelBranch(channels, levels, variant.mask_channels)
+        self.kernel_branch = KernelBranch(channels, levels, variant.kernel_numbers)
         self.mask_feature_head = StemMaskFeatures(variant, stem_channels)
 
     def forward(self, maps: Sequence[Tensor]) -> HeadOutputs:
@@ -147,11 +147,21 @@ class DenseHead(nn.Module):
                 assert module.bias is not None
                 nn.init.kaiming_normal_(module.weight, LEAK, nonlinearity="leaky_relu")
                 nn.init.zeros_(module.bias)
-        nn.init.normal_(self.kernel_branch.conv_kernel.weight, std=0.01)
+        kernel = self.kernel_branch.conv_kernel
+        nn.init.normal_(kernel.weight, std=0.01)
+        assert kernel.bias is not None
+        with torch.no_grad():
+            kernel.bias[-(COARSE_SIDE**2) :] = _round_mask().flatten()
         for branch in self.level_branches:
             assert branch.conv_cls.bias is not None
             nn.init.normal_(branch.conv_cls.weight, std=0.01)
             nn.init.constant_(branch.conv_cls.bias, CATEGORY_PRIOR_BIAS)
+
+
+def _round_mask() -> Tensor:
+    """Return the coarse logits that every mask starts with: an ellipse that touches the box, (6, 6)."""
+    across = (torch.arange(COARSE_SIDE) + 0.5) / COARSE_SIDE * 2 - 1
+    return 1 - across.square()[:, None] - across.square()
 
 
 def cell_boxes(distance_logits: Tensor, stride: int) -> Tensor:

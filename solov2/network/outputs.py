@@ -13,8 +13,9 @@ class HeadOutputs:
 
     Attributes:
         category_logits: per level (B, C, S, S).
-        kernels: per level (B, D, S, S); each cell's D numbers are a 1x1 convolution over the mask features.
-        mask_features: (B, E, h, w) at stride 4, E = D.
+        kernels: per level (B, D, S, S); each cell's first E numbers are a 1x1 convolution over the mask features, and
+            with boxes the 36 further ones are a coarse mask of its box (`decoding.mask_logits`).
+        mask_features: (B, E, h, w) at stride 4.
         boxes: per level (B, 4, S, S) xyxy in input pixels, to which masks are cut; None where the head predicts none.
         strides: input pixels per feature pixel of each level.
     """

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solov2.decoding.decode import inside_boxes
+from solov2.decoding.mask_logits import inside_boxes, mask_logits
 from solov2.network.outputs import HeadOutputs
 from solov2.training.losses import Losses
 from solov2.training.matching import InstanceTargets, Match, flatten_cells
@@ -37,10 +37,13 @@ def dense_losses(
     """
     kernels = flatten_cells(outputs.kernels)  # (B, cells, D)
     features = outputs.mask_features.float()
+    boxes = flatten_cells(
+        _needed_boxes(outputs)
+    ).detach()  # a mask learns to fill its cell's box as decoding will see it
     mask_loss = kernels.sum() * 0 + features.sum() * 0  # keeps every parameter in the graph where nothing is positive
-    for image_kernels, image_features, target, match in zip(kernels, features, targets, matches, strict=True):
+    for image, (target, match) in enumerate(zip(targets, matches, strict=True)):
         if len(match.cells):
-            logits = (image_kernels[match.cells] @ image_features.flatten(1)).reshape(-1, *image_features.shape[1:])
+            logits = mask_logits(kernels[image, match.cells], features[image], boxes[image, match.cells])
             mask_loss = mask_loss + mask_losses(logits, target, match).sum()
     positives = positives.clamp(min=1)
     logits = flatten_cells(outputs.category_logits)  # (B, cells, C)
@@ -87,9 +90,7 @@ def _category_loss(
 
 def _box_loss(outputs: HeadOutputs, targets: Sequence[InstanceTargets], matches: Sequence[Match]) -> Tensor:
     """Return 1 - GIoU summed over the positive cells (Rezatofighi et al., 2019)."""
-    if outputs.boxes is None:
-        raise ValueError("the head must predict boxes")
-    boxes = flatten_cells(outputs.boxes)
+    boxes = flatten_cells(_needed_boxes(outputs))
     found = torch.cat([image[match.cells] for image, match in zip(boxes, matches, strict=True)])
     truth = torch.cat([target.boxes[match.instances] for target, match in zip(targets, matches, strict=True)])
     low, high = torch.maximum(found[:, :2], truth[:, :2]), torch.minimum(found[:, 2:], truth[:, 2:])
@@ -98,3 +99,9 @@ def _box_loss(outputs: HeadOutputs, targets: Sequence[InstanceTargets], matches:
     union = (found[:, 2:] - found[:, :2]).prod(1) + (truth[:, 2:] - truth[:, :2]).prod(1) - overlap
     hull = (outer_high - outer_low).prod(1).clamp(min=1e-6)
     return (1 - overlap / union.clamp(min=1e-6) + (hull - union) / hull).sum()
+
+
+def _needed_boxes(outputs: HeadOutputs) -> list[Tensor]:
+    if outputs.boxes is None:
+        raise ValueError("the head must predict boxes")
+    return outputs.boxes

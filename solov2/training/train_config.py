@@ -98,8 +98,8 @@ _NANO = TrainConfig(
 )
 
 PRESETS: dict[str, TrainConfig] = {
-    "nano-masks": replace(_NANO, learning_rate=1.5e-3, drops=(), frozen=DETECTOR),
-    "nano": replace(_NANO, epochs=2, keeps="all classes", frozen=("backbone.stem", "backbone.stages.0")),
+    "nano-masks": replace(_NANO, epochs=12, learning_rate=2e-3, frozen=DETECTOR),
+    "nano": replace(_NANO, epochs=4, keeps="all classes", frozen=("backbone.stem", "backbone.stages.0")),
     "1x": TrainConfig(variant="r50-1x", epochs=12, drops=(8, 11)),
     "3x": TrainConfig(variant="r50", epochs=36, drops=(27, 33)),
     "light-3x": TrainConfig(variant="light-r18", epochs=36, drops=(27, 33)),
