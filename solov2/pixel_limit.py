@@ -17,7 +17,7 @@ MAX_MEGAPIXELS = 64
 VARIABLE = "SOLOV2_MAX_MEGAPIXELS"  # in the environment, so that worker processes have the same limit
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "SUN", "AVIF")
 _PREFIX_BYTES = 16  # what Pillow's formats are recognised by
-_TIFF_PREFIXES = (b"II*\0", b"MM\0*")
+TIFF_PREFIXES = (b"II*\0", b"MM\0*")
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
@@ -96,7 +96,7 @@ def declared_size(file: BinaryIO, formats: tuple[str, ...] = PICTURE_FORMATS) ->
             file.seek(0)
             with make(file, "") as picture:
                 return picture.size
-    return _tiff_size(file) if prefix[:4] in _TIFF_PREFIXES and "TIFF" in formats else None
+    return _tiff_size(file) if prefix[:4] in TIFF_PREFIXES and "TIFF" in formats else None
 
 
 def _tiff_size(file: BinaryIO) -> tuple[int, int] | None:

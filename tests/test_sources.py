@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import skimage
+from PIL import Image
 
 from app.sources import find_source, open_source
 from app.sources.demo import DemoSource, camera_view
@@ -160,6 +162,17 @@ def test_a_photograph_is_turned_as_its_exif_note_says(tmp_path: Path) -> None:
     (frame,) = open_source(str(path))
     assert frame.image.shape == (64, 48, 3)
     assert frame.image[:24].mean() > 200
+
+
+def test_a_tiff_in_cielab_has_the_colours_that_pillow_and_skimage_see(tmp_path: Path) -> None:
+    red, green = np.meshgrid(np.arange(0, 256, 8), np.arange(0, 256, 8))
+    rgb = np.stack([red, green, np.full_like(red, 120)], axis=-1).astype(np.uint8)
+    scaled = skimage.color.rgb2lab(rgb) * (2.55, 1, 1)  # L from 0 to 255, a and b with a sign
+    Image.fromarray(scaled.round().astype(np.int16).astype(np.uint8), "LAB").save(tmp_path / "lab.tif")
+    (frame,) = open_source(str(tmp_path / "lab.tif"))
+    with Image.open(tmp_path / "lab.tif") as picture:
+        np.testing.assert_array_equal(frame.image, np.asarray(picture.convert("RGB")))
+    assert np.abs(frame.image.astype(int) - rgb).mean() < 5
 
 
 def test_a_very_large_picture_is_read(tmp_path: Path) -> None:

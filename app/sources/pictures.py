@@ -1,11 +1,13 @@
 """Pictures as a stream: one file, or a folder in natural order. Each is shown for a second of the saved video."""
 
+import io
 import itertools
 import os
 import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from app.sources.quiet_opencv import quiet_opencv
 from app.sources.selection import EVERYTHING, Selection
@@ -20,7 +24,7 @@ from app.stream.frames import Frame
 from app.stream.ordered_map import ordered_map
 from app.stream_errors import SourceError
 from solov2.files import PICTURE_SUFFIXES
-from solov2.pixel_limit import PICTURE_FORMATS, TooManyPixelsError, check_picture
+from solov2.pixel_limit import PICTURE_FORMATS, TIFF_PREFIXES, TooManyPixelsError, check_picture
 
 DECODERS = min(8, max(1, (os.cpu_count() or 1) // 2))  # threads that read ahead
 _NAMED_AT_MOST = 3
@@ -141,12 +145,24 @@ def decode_picture(
     """
     if not check_picture(encoded.data, name, formats):
         return None
+    if (lab := _lab_tiff(encoded)) is not None:
+        return lab
     try:
         with quiet_opencv():
             bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     except cv2.error:
         return None
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _lab_tiff(encoded: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+    """Return a TIFF in CIELAB as RGB by Pillow, as OpenCV takes another white point; None of anything else."""
+    if encoded[:4].tobytes() not in TIFF_PREFIXES:
+        return None
+    with suppress(Exception), TiffImageFile(io.BytesIO(encoded.data)) as picture:  # Pillow raises whatever it meets
+        if picture.mode == "LAB":
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
+    return None
 
 
 def _read(path: Path, too_large: list[str]) -> npt.NDArray[np.uint8] | None:
