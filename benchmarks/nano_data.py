@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from solov2.data.coco_dataset import read_coco
+from solov2.data.coco_file import read_coco
 from solov2.variants import COCO_CLASSES
 
 Content = dict[str, Any]

@@ -57,3 +57,14 @@ def few_of(names: Sequence[str], most: int = 5) -> str:
     """Return the first of `names` for a message, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def printable(text: str, max_length: int = 200) -> str:
+    """Return a name for a message: as it is if it can be printed and is no longer than that, else as `brief` has it."""
+    return text if text.isprintable() and len(text) <= max_length else brief(text, max_length)
+
+
+def brief(value: object, max_length: int = 60) -> str:
+    """Return `value` for a message: on one line, in ASCII, and cut after `max_length` characters."""
+    text = ascii(value)
+    return text if len(text) <= max_length else f"{text[:max_length]}..."

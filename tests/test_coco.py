@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from solov2.data.coco_dataset import CocoDataset, mask_of
+from solov2.data.coco_dataset import CocoDataset
+from solov2.data.segmentations import mask_of
 from solov2.errors import DatasetError, UnknownNameError
 from tests.fake_dataset import COLOURS, write_coco
 

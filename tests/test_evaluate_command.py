@@ -12,7 +12,8 @@ from pycocotools.cocoeval import COCOeval
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from solov2.checkpoints.checkpoint import save_checkpoint
-from solov2.data.coco_dataset import CocoDataset, mask_code
+from solov2.data.coco_dataset import CocoDataset
+from solov2.data.segmentations import mask_code
 from solov2.errors import DatasetError
 from solov2.evaluate import main
 from solov2.evaluation.evaluate_run import predictions, shared_classes

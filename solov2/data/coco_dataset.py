@@ -1,7 +1,6 @@
 """COCO-format data: which pictures there are, and the instances of each."""
 
-import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -11,15 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
-from solov2.data.polygons import polygon_flaw
+from solov2.data.coco_file import read_coco, twice_in
+from solov2.data.segmentations import mask_of
 from solov2.errors import DatasetError, UnknownNameError
-from solov2.masks.rle import check_rle
 from solov2.pixel_limit import check_file
-from solov2.pixels import Image, Size
+from solov2.pixels import Image
 
-Content = dict[str, Any]  # of an annotation file
 UPRIGHT = "upright"  # key of an image entry
 
 
@@ -73,7 +70,7 @@ class CocoDataset:
         for name in class_names:
             if name not in self._ids:
                 raise UnknownNameError(f"class of {self.annotations_file.name}", name, self._ids)
-        twice = _twice(class_names)
+        twice = twice_in(class_names)
         if twice is not None:
             raise DatasetError(f"classes must differ, got {twice!r} twice")
         self.class_names = tuple(class_names)
@@ -148,118 +145,3 @@ class CocoDataset:
             for annotation in self._annotations_of.get(entry["id"], ())
             if annotation["category_id"] in self.category_ids and not annotation.get("iscrowd")
         ]
-
-
-def mask_of(segmentation: Any, size: Size) -> npt.NDArray[np.uint8]:
-    """Return (H, W) uint8 zeros and ones for COCO's polygons, or run-length codes compressed or not.
-
-    Raises:
-        DatasetError: it is none of these.
-    """
-    return np.asarray(coco_mask.decode(mask_code(segmentation, size)), np.uint8)
-
-
-def mask_code(segmentation: Any, size: Size) -> dict[str, Any]:
-    """Return the compressed run-length code of COCO's polygons or run-length codes.
-
-    Raises:
-        DatasetError: it is none of these.
-    """
-    flaw = segmentation_flaw(segmentation, size)
-    if flaw:
-        raise DatasetError(f"not a COCO segmentation: it {flaw}")
-    if isinstance(segmentation, dict):
-        return check_rle(segmentation, size)
-    return dict(coco_mask.merge(coco_mask.frPyObjects(segmentation, *size)))
-
-
-def segmentation_flaw(segmentation: Any, size: Size) -> str | None:
-    """Return what is wrong with COCO's polygons or run-length code, as the end of a sentence; None if nothing is."""
-    if isinstance(segmentation, dict):
-        try:
-            check_rle(segmentation, size)
-        except ValueError as error:
-            return f"has a broken mask: {error}"
-        return None
-    if not segmentation:
-        return "has no mask, only a box"
-    if not isinstance(segmentation, list):
-        return f"has neither polygons nor a run-length code, but {ascii(segmentation)[:60]}"
-    flaws = (polygon_flaw(polygon, size) for polygon in segmentation)
-    return next((f"has {flaw}" for flaw in flaws if flaw), None)
-
-
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
-
-    Raises:
-        DatasetError: it cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"could not read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
-
-
-def read_coco(path: Path) -> Content:
-    """Return what an annotation file holds, every entry checked for what training and evaluation need.
-
-    Raises:
-        DatasetError: the file cannot be read, is not COCO's format, or an entry is broken.
-    """
-    content = read_json(path)
-    keys = ("images", "annotations", "categories")
-    missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
-    if missing:
-        raise DatasetError(f"{path} is not in COCO's format: it has no list of {', '.join(missing)}")
-    if not content["images"]:
-        raise DatasetError(f"{path} lists no images")
-    _check_entries(content, path)
-    return dict(content)
-
-
-def _check_entries(content: Content, path: Path) -> None:
-    required = {
-        "images": ("id", "file_name", "height", "width"),
-        "categories": ("id", "name"),
-        "annotations": ("image_id", "category_id", "segmentation"),
-    }
-    for key, fields in required.items():
-        for number, entry in enumerate(content[key]):
-            lacking = [field for field in fields if not isinstance(entry, dict) or field not in entry]
-            if lacking:
-                raise DatasetError(f"{path}: entry {number} of {key} has no {', '.join(lacking)}")
-    for number, image in enumerate(content["images"]):
-        if not all(isinstance(image[side], int) and image[side] > 0 for side in ("height", "width")):
-            raise DatasetError(f"{path}: entry {number} of images must have whole numbers as height and width")
-    for key in ("images", "categories"):
-        twice = _twice([entry["id"] for entry in content[key]])
-        if twice is not None:
-            raise DatasetError(f"{path} has two {key} with the id {twice!r}. Number them anew")
-    twice = _twice([category["name"] for category in content["categories"]])
-    if twice is not None:
-        raise DatasetError(f"{path} has two categories called {twice!r}. Rename one")
-    _check_annotations(content, path)
-
-
-def _twice(values: Sequence[Any]) -> Any:
-    """Return a value that is there more than once, or None."""
-    counts = Counter(map(str, values))
-    return next((value for value in values if counts[str(value)] > 1), None)
-
-
-def _check_annotations(content: Content, path: Path) -> None:
-    images = {image["id"]: image for image in content["images"]}
-    category_ids = {category["id"] for category in content["categories"]}
-    for number, annotation in enumerate(content["annotations"]):
-        what = f"{path}: entry {number} of annotations"
-        if annotation["image_id"] not in images:
-            raise DatasetError(f"{what} is of image {annotation['image_id']}, which is not listed")
-        if annotation["category_id"] not in category_ids:
-            raise DatasetError(f"{what} is of category {annotation['category_id']}, which is not listed")
-        image = images[annotation["image_id"]]
-        flaw = segmentation_flaw(annotation["segmentation"], (image["height"], image["width"]))
-        if flaw:
-            raise DatasetError(f"{what}, on {image['file_name']}, {flaw}")

@@ -1,11 +1,11 @@
 """A folder of pictures with COCO annotation files somewhere in it, as exported by labelling tools."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from solov2.data.coco_dataset import UPRIGHT, Content, read_coco
+from solov2.data.coco_dataset import UPRIGHT
+from solov2.data.coco_file import Content, read_coco, read_json
 from solov2.data.picture_files import check_size, relative_name
 from solov2.errors import DatasetError
 
@@ -67,10 +67,7 @@ def _annotation_files(folder: Path) -> list[Path]:
 
 
 def _is_coco(path: Path) -> bool:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"could not read {path}: {error}") from error
+    content = read_json(path)
     return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from solov2.data.coco_dataset import Content
+from solov2.data.coco_file import Content
 from solov2.data.coco_folder import read_coco_folder
 from solov2.data.labelme_folder import read_labelme_folder
 from solov2.data.yolo_folder import read_yolo_folder

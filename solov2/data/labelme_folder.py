@@ -1,22 +1,22 @@
 """A folder of pictures with LabelMe's JSON files: polygons, rectangles, circles and masks, one file a picture."""
 
 import base64
-import binascii
 import io
-import json
 import math
 from itertools import count
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pycocotools import mask as coco_mask
 
-from solov2.data.coco_dataset import UPRIGHT, Content
+from solov2.data.coco_dataset import UPRIGHT
+from solov2.data.coco_file import Content, is_name, read_json
 from solov2.data.coco_folder import json_files, split_of
 from solov2.data.picture_files import check_size, relative_name, upright_entry
-from solov2.errors import DatasetError
+from solov2.data.polygons import polygon_flaw
+from solov2.errors import DatasetError, brief
 from solov2.files import PICTURE_SUFFIXES
 from solov2.pixel_limit import check_picture
 from solov2.pixels import Size
@@ -52,25 +52,34 @@ def read_labelme_folder(folder: Path) -> tuple[Content, Content | None] | None:
 
 def _is_labelme(path: Path) -> bool:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        content = read_json(path)
+    except DatasetError:
         return False
     return isinstance(content, dict) and "shapes" in content
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"could not read {path}: {error}") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise DatasetError(f"{path} is not LabelMe's: it holds a {type(content).__name__}")
+    if not isinstance(content.get("shapes", []), list):
+        raise DatasetError(f"{path} is not LabelMe's: its shapes are no list")
+    if not is_name(content.get("imagePath") or "none"):
+        raise DatasetError(f"{path}: imagePath must be a text, got {brief(content['imagePath'])}")
     for number, shape in enumerate(content.get("shapes", ())):
-        lacking = [key for key in ("label", "points") if key not in shape]
-        if lacking:
-            raise DatasetError(f"{path}: shape {number} has no {', '.join(lacking)}")
+        _check_shape(shape, f"{path}: shape {number}")
     content.pop("imageData", None)  # the picture itself, which is read from its own file
     return content
+
+
+def _check_shape(shape: Any, what: str) -> None:
+    lacking = [key for key in ("label", "points") if not isinstance(shape, dict) or key not in shape]
+    if lacking:
+        raise DatasetError(f"{what} has no {', '.join(lacking)}")
+    if not is_name(shape["label"]):
+        raise DatasetError(f"{what} must have a text as label, got {brief(shape['label'])}")
+    if not isinstance(shape.get("group_id"), int | str | None):
+        raise DatasetError(f"{what} must have a number as group_id, got {brief(shape['group_id'])}")
 
 
 def _content(files: list[tuple[Path, dict[str, Any]]], names: list[str], folder: Path) -> Content:
@@ -118,8 +127,8 @@ def _instances(file: Path, shapes: list[dict[str, Any]], size: Size) -> list[tup
         key = (shape["label"], "shape", number) if group is None else (shape["label"], "group", group)
         try:
             parts.setdefault(key, []).append(_shape_code(shape, size))
-        except (ValueError, TypeError, KeyError, binascii.Error, UnidentifiedImageError) as error:
-            raise DatasetError(f"{file}: shape {number} ({shape['label']}): {error}") from error
+        except (ValueError, TypeError, LookupError, OverflowError, OSError, SyntaxError) as error:  # the last of Pillow
+            raise DatasetError(f"{file}: shape {number} {brief(shape['label'])}: {error}") from error
     instances = []
     for (name, *_), codes in parts.items():
         code = coco_mask.merge(codes)
@@ -138,6 +147,8 @@ def _shape_code(shape: dict[str, Any], size: Size) -> Code:
         return _mask_code(shape, size)
     corners = _corners(kind, [(float(x), float(y)) for x, y in shape["points"]])
     polygon = [coordinate for corner in corners for coordinate in corner]
+    if flaw := polygon_flaw(polygon, size):
+        raise ValueError(flaw)
     code: Code = coco_mask.frPyObjects([polygon], *size)[0]
     return code
 
@@ -160,7 +171,8 @@ def _corners(kind: str, points: list[tuple[float, float]]) -> list[tuple[float, 
 def _mask_code(shape: dict[str, Any], size: Size) -> Code:
     """Return the mask of a shape that holds a PNG of its box."""
     encoded = base64.b64decode(shape["mask"], validate=True)
-    check_picture(encoded, "a mask", ("PNG",))
+    if not check_picture(encoded, "a mask", ("PNG",)):
+        raise ValueError("its mask is not a PNG")
     with Image.open(io.BytesIO(encoded), formats=("PNG",)) as png:
         part = np.asarray(png).astype(np.bool_)  # LabelMe writes ones, other tools 255
     if part.ndim != 2:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from solov2.errors import brief
 from solov2.pixels import Size
 
 _MIN_NUMBERS = 6  # pycocotools takes four numbers for a box
@@ -16,19 +17,19 @@ def polygon_flaw(polygon: Any, size: Size) -> str | None:
     It is fast, as a data set has a million of them.
     """
     if not isinstance(polygon, list) or len(polygon) < _MIN_NUMBERS or len(polygon) % 2:
-        return f"a polygon that is not three or more x, y pairs: {ascii(polygon)[:60]}"
+        return f"a polygon that is not three or more x, y pairs: {brief(polygon)}"
     try:
         is_finite = math.isfinite(sum(polygon))
     except (TypeError, OverflowError):
         is_finite = False
     if not is_finite:
-        return f"a polygon that is not of finite numbers: {ascii(polygon)[:60]}"
+        return f"a polygon that is not of finite numbers: {brief(polygon)}"
     reach = (_MAX_SIDES_AWAY + 1) * max(size)
     low, high = min(polygon), max(polygon)
     if low < -reach or high > reach:
-        return f"a polygon with a corner far outside its picture of {size[1]}x{size[0]}: {ascii(polygon)[:60]}"
+        return f"a polygon with a corner far outside its picture of {size[1]}x{size[0]}: {brief(polygon)}"
     if len(polygon) * (high - low) > _MAX_LENGTH_PX and _length(polygon) > _MAX_LENGTH_PX:
-        return f"a polygon with an outline of more than {_MAX_LENGTH_PX} pixels: {ascii(polygon)[:60]}"
+        return f"a polygon with an outline of more than {_MAX_LENGTH_PX} pixels: {brief(polygon)}"
     return None
 
 

@@ -7,13 +7,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from solov2.data.coco_dataset import Content
+from solov2.data.coco_file import Content, is_name
 from solov2.data.picture_files import find_pictures, upright_entry
-from solov2.errors import DatasetError
+from solov2.errors import DatasetError, brief
 from solov2.pixels import Size
+from solov2.yaml_file import YAMLFileError, load_yaml
 
+_MAX_PATH = 250
 _TOLERANCE = 0.01  # by which a tool's rounding may leave the picture
 
 
@@ -31,7 +31,8 @@ def read_yolo_folder(folder: Path) -> tuple[Content, Content | None] | None:
         return None
     path, description = found
     names = _class_names(description["names"], path)
-    root = folder / str(description.get("path") or ".")
+    named = str(description.get("path") or ".")
+    root = folder / (named if is_name(named) and len(named) <= _MAX_PATH else ".")
     root = root if root.is_dir() else folder  # the path is of the machine that wrote it
     train = _content(_pictures(description.get("train") or "images", root, path), names, folder)
     value = description.get("val") or description.get("valid")
@@ -44,18 +45,21 @@ def _yaml_files(folder: Path) -> list[Path]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DatasetError(f"could not read {path}: {' '.join(str(error).split())}") from error
+        content = load_yaml(path)
+    except YAMLFileError as error:
+        raise DatasetError(str(error)) from error
     return content if isinstance(content, dict) else {}
 
 
 def _class_names(names: Any, path: Path) -> list[str]:
     """Return the names in the order of their numbers, from a list or a mapping of number to name."""
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
-        raise DatasetError(f"{path}: names must be a list, or a mapping of 0, 1, 2, ... to names, got {names!r}")
+        raise DatasetError(f"{path}: names must be a list, or a mapping of 0, 1, 2, ... to names, got {brief(names)}")
+    wrong = next((name for name in names if isinstance(name, list | dict) or not is_name(str(name))), None)
+    if wrong is not None:
+        raise DatasetError(f"{path}: a name must be a text, got {brief(wrong)}")
     return [str(name) for name in names]
 
 
@@ -63,6 +67,8 @@ def _pictures(value: Any, root: Path, path: Path) -> list[Path]:
     """Return the pictures of a split, which is a folder, a text file that lists pictures, or a list of those."""
     pictures: list[Path] = []
     for part in value if isinstance(value, list) else [value]:
+        if not is_name(str(part)) or len(str(part)) > _MAX_PATH:
+            raise DatasetError(f"{path} names {brief(part)}, which is no path")
         place = root / str(part)
         if not place.exists():
             place = root / str(part).lstrip("./")  # tools write ../train/images where the folder is ./train/images

@@ -2,13 +2,15 @@
 
 import contextlib
 import io
+import math
 from typing import Any
 
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from solov2.data.coco_dataset import CocoDataset, mask_code
+from solov2.data.coco_dataset import CocoDataset
+from solov2.data.segmentations import mask_code
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
@@ -71,14 +73,21 @@ def _ground_truth(dataset: CocoDataset, kind: str) -> COCO:
 def _complete(annotation: dict[str, Any], number: int, size: tuple[int, int], kind: str) -> dict[str, Any]:
     """Return a copy with all that pycocotools reads, which own annotations often lack."""
     # Not the file's own id: 0 means "no match" to pycocotools, and ids may be there twice.
-    complete = {"iscrowd": 0, **annotation, "id": number}
-    has_figures = {"area", "bbox"} <= annotation.keys()
+    complete = {key: value for key, value in annotation.items() if key != "ignore"}
+    complete |= {"iscrowd": int(bool(annotation.get("iscrowd"))), "id": number}
+    has_figures = _are_figures(annotation.get("area"), annotation.get("bbox"))
     if has_figures and kind == "bbox":
         return complete
     complete["segmentation"] = code = mask_code(annotation["segmentation"], size)
     if not has_figures:
-        complete = {"area": float(coco_mask.area(code)), "bbox": coco_mask.toBbox(code).tolist(), **complete}
+        complete |= {"area": float(coco_mask.area(code)), "bbox": coco_mask.toBbox(code).tolist()}
     return complete
+
+
+def _are_figures(area: object, box: object) -> bool:
+    """Whether a file says the area and the box in numbers."""
+    numbers = [area, *box] if isinstance(box, list) and len(box) == 4 else [None]
+    return all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
 
 
 def _detections(truth: COCO, results: list[dict[str, Any]], kind: str) -> COCO:

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from solov2.data.coco_dataset import CocoDataset, mask_code, read_json, segmentation_flaw
+from solov2.data.coco_dataset import CocoDataset
+from solov2.data.coco_file import read_json
+from solov2.data.segmentations import mask_code, segmentation_flaw
 from solov2.errors import DatasetError
 from solov2.pixels import Size
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from solov2.errors import brief
 from solov2.pixels import Size
 
 MAX_PIXELS = 1 << 28  # of a mask; pycocotools counts pixels in 32 bits, and decoding takes a byte for each
@@ -34,14 +35,14 @@ def check_rle(code: object, size: Size | None = None) -> dict[str, Any]:
         ValueError: it is no code, its size is not `size` or more than `MAX_PIXELS`, or its runs do not fill its size.
     """
     if not isinstance(code, Mapping) or not {"size", "counts"} <= code.keys():
-        raise ValueError(f"a run-length code must have size and counts, got {_short(code)}")
+        raise ValueError(f"a run-length code must have size and counts, got {brief(code)}")
     height, width = _checked_size(code["size"])
     if size is not None and (height, width) != tuple(size):
         raise ValueError(f"a run-length code must be of {size[0]} rows and {size[1]} columns, got {height} and {width}")
     counts = code["counts"]
     runs = _listed(counts) if isinstance(counts, list) else run_lengths(counts)
     if runs.min(initial=0) < 0 or runs.max(initial=0) > height * width or int(runs.sum()) != height * width:
-        raise ValueError(f"the runs of a run-length code must fill its {height} x {width} pixels, got {_short(counts)}")
+        raise ValueError(f"the runs of a run-length code must fill its {height} x {width} pixels, got {brief(counts)}")
     if isinstance(counts, list) or not runs[1:].all():
         return {"size": [height, width], "counts": compress(_joined(runs))}
     return {"size": [height, width], "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
@@ -55,17 +56,17 @@ def run_lengths(counts: object) -> IntArray:
     """
     text = counts.encode("ascii", "replace") if isinstance(counts, str) else counts
     if not isinstance(text, bytes):
-        raise ValueError(f"counts must be text or a list of numbers, got {_short(counts)}")
+        raise ValueError(f"counts must be text or a list of numbers, got {brief(counts)}")
     symbols = np.frombuffer(text, np.uint8).astype(np.int64) - ord("0")
     if not len(symbols):
         return symbols
     if symbols.min() < 0 or symbols.max() >= 2 * _MORE or symbols[-1] & _MORE:
-        raise ValueError(f"counts must be whole numbers in COCO's compressed text, got {_short(counts)}")
+        raise ValueError(f"counts must be whole numbers in COCO's compressed text, got {brief(counts)}")
     ends = np.flatnonzero(symbols & _MORE == 0)
     starts = np.concatenate([ends[:1] * 0, ends[:-1] + 1])
     lengths = ends - starts + 1
     if lengths.max() > _MAX_CHARACTERS:
-        raise ValueError(f"counts must be numbers of 32 bits, got {_short(counts)}")
+        raise ValueError(f"counts must be numbers of 32 bits, got {brief(counts)}")
     places = np.arange(len(symbols)) - np.repeat(starts, lengths)
     runs = np.add.reduceat((symbols & _VALUE) << 5 * places, starts)
     runs -= np.where(symbols[ends] & _SIGN, 1 << 5 * lengths, 0)
@@ -90,12 +91,12 @@ def _checked_size(size: object) -> Size:
     match size:
         case [int(height), int(width)] if height > 0 and width > 0 and height * width <= MAX_PIXELS:
             return int(height), int(width)
-    raise ValueError(f"a run-length code must be of [height, width], at most {MAX_PIXELS} pixels, got {_short(size)}")
+    raise ValueError(f"a run-length code must be of [height, width], at most {MAX_PIXELS} pixels, got {brief(size)}")
 
 
 def _listed(counts: list[Any]) -> IntArray:
     if not all(type(count) is int and 0 <= count <= MAX_PIXELS for count in counts):
-        raise ValueError(f"counts must be whole numbers from 0 to {MAX_PIXELS}, got {_short(counts)}")
+        raise ValueError(f"counts must be whole numbers from 0 to {MAX_PIXELS}, got {brief(counts)}")
     return np.array(counts, np.int64)
 
 
@@ -106,8 +107,3 @@ def _joined(runs: IntArray) -> IntArray:
     begins = np.flatnonzero(np.diff(is_mask, prepend=not is_mask[0]))
     joined = np.add.reduceat(runs, begins)
     return np.concatenate([[0], joined]) if is_mask[0] else joined
-
-
-def _short(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."

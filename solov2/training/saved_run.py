@@ -14,7 +14,7 @@ from torch import Tensor
 from solov2.checkpoints.identify import fit_state_dict
 from solov2.checkpoints.unpickle import load_without_executing
 from solov2.checkpoints.weight_limits import complaint_about_tensors
-from solov2.errors import CheckpointError, SOLOv2Error
+from solov2.errors import CheckpointError, SOLOv2Error, brief
 from solov2.training.loop import Run
 from solov2.training.train_config import TrainConfig
 
@@ -84,10 +84,12 @@ def _differences(run: Run, state: Mapping[str, Any]) -> list[str]:
     # Settings that are younger than the file had their defaults' effect.
     saved = _plain(asdict(TrainConfig(variant=run.config.variant, epochs=run.config.epochs))) | _plain(state["config"])
     different = [
-        f"{key} {_short(saved[key])} there, {_short(wanted[key])} here" for key in wanted if saved[key] != wanted[key]
+        f"{key} {brief(saved[key], 200)} there, {brief(wanted[key], 200)} here"
+        for key in wanted
+        if saved[key] != wanted[key]
     ]
     if tuple(names) != run.model.class_names:
-        different.append(f"classes {_short(names)} there, {_short(list(run.model.class_names))} here")
+        different.append(f"classes {brief(names, 200)} there, {brief(list(run.model.class_names), 200)} here")
     return different
 
 
@@ -135,8 +137,3 @@ def _check_moments(run: Run, moments: Mapping[int, Mapping[str, Tensor]], groups
 
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
-
-
-def _short(value: Any) -> str:
-    text = ascii(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
