@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.config_file import Printable, read_yaml
 from app.lane_plan import LanePlan, PlanError, named_plan
 from app.sinks.recording_plan import RecordingPlan
-from app.zones_file import AreasEntry, read_yaml
+from app.zones_file import AreasEntry
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -18,12 +19,12 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 class _Camera(AreasEntry):
     """One entry of a file of cameras."""
 
-    name: str = Field(min_length=1)
-    source: str | int
+    name: Printable = Field(min_length=1, max_length=200)
+    source: Printable | int
     score: float | None = Field(default=None, ge=0, le=1)
     classes: list[str] | None = Field(default=None, min_length=1)
     track: bool | None = None
-    save: str | None = None
+    save: Printable | None = None
     segment_minutes: float | None = Field(default=None, gt=0)
     record_when: list[str] | None = Field(default=None, min_length=1)
     pre_roll_seconds: float | None = Field(default=None, ge=0)

@@ -10,6 +10,7 @@ from app.sinks.recording_plan import RecordingPlan
 from app.sources import redact
 from app.stream.areas import Area
 from app.stream_errors import AppError
+from solov2.errors import printable
 
 
 class PlanError(AppError):
@@ -45,7 +46,7 @@ class LanePlan:
 
 def plan_sources(sources: Sequence[str], common: LanePlan) -> list[LanePlan]:
     """Return a plan for each of `sources`, which share all else with `common`."""
-    names = [redact(source) for source in sources]
+    names = [printable(redact(source)) for source in sources]
     return [named_plan(name, source, common) for name, source in zip(_distinct(names), sources, strict=True)]
 
 

@@ -3,16 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.config_file import Printable, read_yaml
 from app.stream.areas import DEFAULT_SHARE, Area, AreaKind, Point
 from app.stream_errors import AppError
 
 FractionOfPicture = Annotated[float, Field(ge=0, le=1, strict=False)]
-Entry = TypeVar("Entry", bound=BaseModel)
 Pixel = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)]
 
 
@@ -25,7 +24,7 @@ class AreaEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(min_length=1)
+    name: Printable = Field(min_length=1, max_length=200)
     points: list[Annotated[list[FractionOfPicture], Field(min_length=2, max_length=2)]] | None = None
     pixels: list[Annotated[list[Pixel], Field(min_length=2, max_length=2)]] | None = None
     share: float = Field(default=DEFAULT_SHARE, gt=0, le=1)
@@ -117,38 +116,3 @@ def check_areas(areas: Sequence[Area], image_hw: tuple[int, int], source: str) -
                     f"{area.kind} {area.name!r} must lie in the picture of {source}, which is {width}x{height} pixels, "
                     f"got the point ({x:g}, {y:g})"
                 )
-
-
-def read_yaml(path: Path, schema: type[Entry], error_class: type[AppError]) -> Entry:
-    """Return what a YAML file holds, checked against `schema`; raise `error_class` with one line."""
-    try:
-        return schema.model_validate(yaml.safe_load(path.read_text()))
-    except OSError as error:
-        raise error_class(f"could not read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise error_class(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        raise error_class(f"{path}: {first_problem(error, schema)}") from None
-
-
-def first_problem(error: ValidationError, schema: type[BaseModel]) -> str:
-    """Name the place and the mistake, and never the value, which may be a password."""
-    problem = error.errors(include_input=False, include_url=False)[0]
-    place = ".".join(map(str, problem["loc"])) or "the file"
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {place}; known: {', '.join(_known_keys(schema, problem['loc'][:-1]))}"
-    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
-
-
-def _known_keys(schema: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that may stand at a place of a file."""
-    for step in place:
-        if isinstance(step, str):
-            schema = _entry_of(schema.model_fields[step].annotation)
-    return sorted(schema.model_fields, key=lambda name: name not in schema.__annotations__)  # inherited ones last
-
-
-def _entry_of(annotation: Any) -> type[BaseModel]:
-    """Return the model in the annotation of a list of models."""
-    found: type[BaseModel] = annotation.__args__[0]
-    return found

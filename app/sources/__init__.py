@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from app.sources.address import redact, scheme_of
 from app.sources.source_settings import SourceSettings
 from app.stream_errors import SourceError
+from solov2.errors import printable
 from solov2.files import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def find_source(spec: str, uses_gpu: bool = False, settings: SourceSettings | No
         return partial(_open_screen, spec)
     path = Path(spec)
     if not spec or not os.path.exists(path):
-        raise SourceError(f"no such file or folder: {spec}. A source is a camera number, a path, an address or 'demo'")
+        raise SourceError(
+            f"no such file or folder: {printable(spec)}. A source is a camera number, a path, an address or 'demo'"
+        )
     if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
         return partial(_open_pictures, path)
     return partial(_open_video, path, settings.uses_gpu)
