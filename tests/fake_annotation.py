@@ -65,9 +65,10 @@ class FakeTorchPredictor:
         ring = np.ones((14, 18), np.bool_)
         ring[4:9, 5:12] = False
         crops = [MaskCrop(number % 20, 7 * number % 30, ring), MaskCrop(2, 40, np.ones((9, 9), np.bool_))]
-        kept = [0, 1] if number % 2 == 0 else [0]
-        scores = [0.9 - place / 10 - company / 100, 0.5]
         hw = image.shape[0], image.shape[1]
+        fits = [crop.top + len(crop.mask) <= hw[0] and crop.left + len(crop.mask[0]) <= hw[1] for crop in crops]
+        kept = [place for place in ([0, 1] if number % 2 == 0 else [0]) if fits[place]]
+        scores = [0.9 - place / 10 - company / 100, 0.5]
         return Instances.from_crops([crops[i] for i in kept], [scores[i] for i in kept], kept, hw)
 
 

@@ -149,6 +149,29 @@ def test_an_unknown_class_is_answered_with_the_known_ones(capsys: pytest.Capture
     assert capsys.readouterr().err == "error: unknown class 'cart'. Did you mean 'cat'? Known: person, cat\n"
 
 
+@pytest.mark.parametrize("stats", ["out.mp4", "./out.mp4", "link.mp4"])
+def test_two_outputs_of_one_name_are_refused(
+    clip: Path, tmp_path: Path, stats: str, loaded: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "out.mp4")
+    options = ["--source", str(clip), "--save", str(tmp_path / "out.mp4"), "--stats-json", f"{tmp_path}/{stats}"]
+    assert webcam.main(options) == 2
+    told = capsys.readouterr().err
+    assert "--save and --stats-json both name" in told
+    assert told.count("\n") == 1
+    assert loaded == []
+
+
+@pytest.mark.parametrize("option", ["--save", "--stats-json"])
+def test_a_named_pipe_as_an_output_is_refused_at_once(
+    clip: Path, tmp_path: Path, option: str, loaded: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert webcam.main(["--source", str(clip), "--headless", option, str(tmp_path / "pipe.mp4")]) == 2
+    assert "pipe.mp4 is a named pipe, whose reader may never come: name a file" in capsys.readouterr().err
+    assert loaded == []
+
+
 def test_the_source_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_video(tmp_path / "clip.mp4", [grey(0)] * 5)
     content = clip.read_bytes()
