@@ -28,11 +28,11 @@ from app.sources import open_source
 from app.stream.controls import Controls
 from app.stream.frames import Frame, Picture, Result
 from app.stream.lane import Lane
-from app.stream.ordered_map import ordered_map
 from app.stream.pipeline import Stream
 from app.stream.stats import StreamStats
 from solov2 import SOLOv2, load_model
 from solov2.cli import CommandParser, add_debug_flag, run_command
+from solov2.ordered_map import ordered_map
 from solov2.predictor import warm_up
 from solov2.runtime.device import find_device
 from solov2.runtime.torch_predictor import TorchPredictor

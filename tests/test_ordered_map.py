@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.stream.ordered_map import ordered_map
+from solov2.ordered_map import ordered_map
 
 
 def workers_left() -> list[str]:

@@ -21,9 +21,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from app.sources.quiet_opencv import quiet_opencv
 from app.sources.selection import EVERYTHING, Selection
 from app.stream.frames import Frame
-from app.stream.ordered_map import ordered_map
 from app.stream_errors import SourceError
 from solov2.files import PICTURE_SUFFIXES
+from solov2.ordered_map import ordered_map
 from solov2.pixel_limit import PICTURE_FORMATS, TIFF_PREFIXES, TooManyPixelsError, check_picture
 
 DECODERS = min(8, max(1, (os.cpu_count() or 1) // 2))  # threads that read ahead

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from app.stream.channel import Cancelled
 from app.stream.collector import Batch, Collector
 from app.stream.lane import RunningLane
-from app.stream.ordered_map import ordered_map
+from solov2.ordered_map import ordered_map
 
 if TYPE_CHECKING:
     from solov2 import Instances

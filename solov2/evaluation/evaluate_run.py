@@ -3,11 +3,9 @@
 import argparse
 import json
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
@@ -19,13 +17,12 @@ from solov2.files import writing
 from solov2.instances import Instances
 from solov2.load import load_model
 from solov2.network.model import SOLOv2
+from solov2.ordered_map import ordered_map
 from solov2.pixels import Image
 from solov2.runtime.device import find_device
 
-_THREADS = 4  # that read pictures and encode masks while the network runs
-
-Item = TypeVar("Item")
-Value = TypeVar("Value")
+_READERS = 2  # threads that read pictures ahead
+_ENCODERS = 4  # threads that encode masks
 
 
 def predictions(
@@ -57,26 +54,13 @@ def predictions(
     count = len(dataset)
     batches = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
     results: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(_THREADS) as pool:
-        pictures = _ahead(pool, read, batches, 2)
-        found = enumerate(instances for images in pictures for instances in model.predict(images))
-        encoded = _ahead(pool, encode, found, 2 * _THREADS)
-        for part in tqdm(encoded, "evaluate", count, unit="img", disable=not show_progress):
-            results.extend(part)
+    pictures = ordered_map(read, batches, _READERS)
+    found = enumerate(instances for images in pictures for instances in model.predict(images))
+    # On the CPU the network's own threads take all cores.
+    encoded = ordered_map(encode, found, 1 if model.device.type == "cpu" else _ENCODERS)
+    for part in tqdm(encoded, "evaluate", count, unit="img", disable=not show_progress):
+        results.extend(part)
     return results
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Value], items: Iterable[Item], most: int
-) -> Iterator[Value]:
-    """Yield `function` of each item in order, with at most so many items begun and not yet asked for."""
-    begun: deque[Future[Value]] = deque()
-    for item in items:
-        begun.append(pool.submit(function, item))
-        if len(begun) > most:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
 
 
 def _as_results(instances: Instances, image_id: int, category_of: dict[int, int]) -> list[dict[str, Any]]:
