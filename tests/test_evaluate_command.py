@@ -188,14 +188,16 @@ def test_measuring_leaves_predictions_and_annotations_as_they_were(dataset: Coco
     assert json.dumps([found, dataset.annotations]) == before
 
 
-def test_predictions_are_the_same_in_batches_of_any_size(dataset: CocoDataset, eager_model: SOLOv2) -> None:
-    one_by_one = predictions(eager_model, dataset, show_progress=False)
+def test_predictions_are_the_same_in_batches_of_any_size(dataset: CocoDataset) -> None:
+    # In 64 bits: in 32, rounding may move a pixel of a mask across the threshold, which changes the mean of its others.
+    model = made_nano(("bar", "cat", "square")).requires_grad_(False).double()
+    one_by_one = predictions(model, dataset, show_progress=False)
     assert one_by_one
     assert [one["image_id"] for one in one_by_one] == sorted(one["image_id"] for one in one_by_one)
-    by_three = predictions(eager_model, dataset, batch_size=3, show_progress=False)
-    assert [one["category_id"] for one in by_three] == [one["category_id"] for one in one_by_one]
-    # Rounding may move a pixel of an untrained model's mask across the threshold, which changes its mean probability.
-    assert [one["score"] for one in by_three] == pytest.approx([one["score"] for one in one_by_one], abs=2e-3)
+    by_three = predictions(model, dataset, batch_size=3, show_progress=False)
+    for key in ("category_id", "segmentation"):
+        assert [one[key] for one in by_three] == [one[key] for one in one_by_one]
+    assert [one["score"] for one in by_three] == pytest.approx([one["score"] for one in one_by_one], abs=1e-6)
 
 
 def test_the_threads_of_other_libraries_stay_as_they_are_while_a_model_is_evaluated(

@@ -217,12 +217,12 @@ def test_a_bug_is_not_shown_to_visitors(engine: Engine, capsys: pytest.CaptureFi
 
 
 def test_fifty_starts_and_stops_leave_no_thread_and_no_camera(engine: Engine) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for _ in range(50):
         engine.start(camera())
         wait_until(lambda: has_shown(engine))
         engine.stop()
-    assert threading.active_count() == before
+    wait_until(lambda: not set(threading.enumerate()) - before)
     assert (Camera.open_count, Camera.most_open) == (0, 1)
 
 

@@ -67,28 +67,32 @@ def run_program(display: str, folder: Path, body: str) -> subprocess.CompletedPr
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 
 PRESS = """
 import subprocess, threading
 
+shown = [0]
+
 def press(*keys):
     found = subprocess.run(["xdotool", "search", "--sync", "--name", "SOLOv2"], capture_output=True, text=True)
     for key in keys:
         subprocess.run(["xdotool", "key", "--window", found.stdout.split()[-1], key], stderr=subprocess.DEVNULL)
-        time.sleep(0.1)
+        seen = shown[0] + 3  # two pictures later the window has read the key: xdotool waits for the server
+        while shown[0] < seen:
+            time.sleep(0.01)
 
 def press_in_the_background(*keys):
     threading.Thread(target=press, args=keys, daemon=True).start()
 
-def show_until_quit(sink, seconds=20.0):
+def show_until_quit(sink, seconds=50.0):
     number, end = 0, time.monotonic() + seconds
     try:
         while time.monotonic() < end:
             sink.write(result_of(picture, pts=number, draw=draw))
-            number += 1
+            shown[0] = number = number + 1
             time.sleep(0.01)
     except Quit:
         print("quit")
@@ -108,7 +112,7 @@ print(panel.current)
     done = run_program(x_display, tmp_path, PRESS + body)
     assert done.stdout == (
         "quit\nControls(score_threshold=0.35, classes=None, show_masks=False, show_boxes=True, show_labels=False, "
-        "show_readout=False, opacity=0.5, track=True, paused=True)\n"
+        "show_readout=False, opacity=0.5, track=True, paused=True, count_resets=0)\n"
     )
     assert done.stderr.startswith("keys: q quit")
     assert done.stderr.count("\n") == 1
