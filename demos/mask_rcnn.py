@@ -15,18 +15,19 @@ from app.interrupt import Interrupt
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
 from app.stream.controls import Controls
+from app.stream.frames import Picture
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import Instances
+from solov2.predictor import ImagePredictor
 
 spec, out, frames, weights = (*sys.argv[1:], *("demo", "mask_rcnn.mp4", "1000000", "")[len(sys.argv) - 1 :])
 
 
-class MaskRCNN:
-    """A `solov2.predictor.Predictor`."""
+class MaskRCNN(ImagePredictor):
+    """Takes one image at a time."""
 
     class_names = tuple(MaskRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"])
-    workers = batch_size = 1
 
     def __init__(self, weights: str) -> None:
         """Load the weights."""
@@ -36,10 +37,10 @@ class MaskRCNN:
             self.network.load_state_dict(torch.load(weights, weights_only=True))
 
     @torch.inference_mode()
-    def predict_batch(self, images, score_threshold=0.0, labels=None, steps_ms=None):  # type: ignore[no-untyped-def]
-        """Return what is in each image."""
-        found = self.network([torch.from_numpy(image).permute(2, 0, 1) / 255 for image in images])
-        return [Instances.from_masks(one["masks"][:, 0], one["scores"], one["labels"]) for one in found]
+    def predict(self, image: Picture) -> Instances:
+        """Return what is in an image."""
+        (found,) = self.network([torch.from_numpy(image).permute(2, 0, 1) / 255])
+        return Instances.from_masks(found["masks"][:, 0], found["scores"], found["labels"])
 
 
 renderer, source = Renderer(MaskRCNN.class_names), open_source(spec)

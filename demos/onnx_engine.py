@@ -7,7 +7,6 @@ metadata "names": the classes, divided by commas. pip install onnxruntime
 """
 
 import sys
-from collections.abc import MutableMapping, Sequence
 
 import onnxruntime
 
@@ -19,28 +18,20 @@ from app.stream.frames import Picture
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import Instances
+from solov2.predictor import ImagePredictor
 
 
-class OnnxPredictor:
-    """A `solov2.predictor.Predictor`."""
-
-    workers = batch_size = 1  # one call at a time, of one image
+class OnnxPredictor(ImagePredictor):
+    """Takes one image at a time."""
 
     def __init__(self, path: str) -> None:
         """Read the network."""
         self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         self.class_names = tuple(self._session.get_modelmeta().custom_metadata_map["names"].split(","))
 
-    def predict_batch(
-        self,
-        images: Sequence[Picture],
-        score_threshold: float = 0.0,
-        labels: Sequence[int] | None = None,
-        steps_ms: MutableMapping[str, float] | None = None,
-    ) -> list[Instances]:
-        """Return what is in each image."""
-        outputs = ["masks", "scores", "labels"]
-        return [Instances.from_masks(*self._session.run(outputs, {"image": image})) for image in images]
+    def predict(self, image: Picture) -> Instances:
+        """Return what is in an image."""
+        return Instances.from_masks(*self._session.run(["masks", "scores", "labels"], {"image": image}))
 
 
 def main(network: str, spec: str = "demo", out: str = "onnx_engine.mp4", max_frames: str | None = None) -> None:

@@ -4,7 +4,6 @@ python demos/own_model.py [SOURCE] [OUT.mp4] [FRAMES]
 """
 
 import sys
-from collections.abc import MutableMapping, Sequence
 
 import cv2
 import numpy as np
@@ -17,27 +16,17 @@ from app.stream.frames import Picture
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import Instances
+from solov2.predictor import ImagePredictor
 
 spec = sys.argv[1] if len(sys.argv) > 1 else "demo"
 out = sys.argv[2] if len(sys.argv) > 2 else "own_model.mp4"
 max_frames = int(sys.argv[3]) if len(sys.argv) > 3 else None
 
 
-class BrightSpots:
-    """A `solov2.predictor.Predictor`."""
+class BrightSpots(ImagePredictor):
+    """Takes one image at a time."""
 
     class_names = ("spot",)
-    workers = batch_size = 1  # one call at a time, of one image
-
-    def predict_batch(
-        self,
-        images: Sequence[Picture],
-        score_threshold: float = 0.0,
-        labels: Sequence[int] | None = None,
-        steps_ms: MutableMapping[str, float] | None = None,
-    ) -> list[Instances]:
-        """Return the bright parts of each image."""
-        return [self.predict(image) for image in images]
 
     def predict(self, image: Picture) -> Instances:
         """Return the bright parts of an image, the largest first."""

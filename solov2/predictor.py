@@ -1,5 +1,6 @@
 """What a stream asks of a model: images in, instances out. A model of any family, run by any engine, can be one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,6 +54,27 @@ class Predictor(Protocol):
             The instances of each image, best first, in the order of the images.
         """
         ...
+
+
+class ImagePredictor(ABC):
+    """A `Predictor` of a model that takes one image at a time: subclasses define `class_names` and `predict`."""
+
+    class_names: tuple[str, ...]
+    workers = batch_size = 1
+
+    @abstractmethod
+    def predict(self, image: npt.NDArray[np.uint8]) -> "Instances":
+        """Return what is in an image, (H, W, 3) uint8 RGB."""
+
+    def predict_batch(
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        score_threshold: float = 0.0,
+        labels: Sequence[int] | None = None,
+        steps_ms: MutableMapping[str, float] | None = None,
+    ) -> "list[Instances]":
+        """Return what is in each image; the stream leaves out what nobody wants."""
+        return [self.predict(image) for image in images]
 
 
 def warm_up(predictor: Predictor) -> None:

@@ -1,7 +1,6 @@
 """Cameras of this machine, through OpenCV."""
 
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from cv2.typing import MatLike
 
 from app.sources.quiet_opencv import quiet_opencv
+from app.sources.reading import Reading
 from app.sources.source_settings import DEFAULTS, SourceSettings
 from app.stream.frames import Frame, Picture
 from app.stream.lazy import Lazy
@@ -57,10 +57,9 @@ class CameraSource:
             SourceError: it cannot be opened, or gives no picture.
         """
         self.source_id = f"camera {number}"
-        self._closed = threading.Event()
-        self._being_read = threading.Lock()
         with quiet_opencv():
             self._capture = cv2.VideoCapture(number, _BACKENDS.get(sys.platform, cv2.CAP_ANY))
+            self._reading = Reading(self._capture.release)
             _ask_for(self._capture, settings)
             is_open, bgr = self._capture.read()
         if not is_open:
@@ -85,29 +84,21 @@ class CameraSource:
         """
         started = time.monotonic()
         index = 0
-        with self._being_read:
-            try:
-                while not self._closed.is_set():
-                    is_grabbed = self._capture.grab()
-                    now = time.monotonic()  # before it is decoded
-                    is_read, bgr = self._capture.retrieve() if is_grabbed else (False, None)
-                    if not is_read or bgr is None:
-                        reason = "it gives no more pictures: was it unplugged?"
-                        raise SourceError(
-                            f"{self.source_id} gives no more pictures: was it unplugged?", Fault.LOST, reason
-                        )
-                    pts = round((now - started) / self.time_base)
-                    yield Frame(rgb_of(bgr), pts, self.time_base, now, self.source_id, index)
-                    index += 1
-            finally:
-                self._capture.release()
+        with self._reading:
+            while not self._reading.is_closed:
+                is_grabbed = self._capture.grab()
+                now = time.monotonic()  # before it is decoded
+                is_read, bgr = self._capture.retrieve() if is_grabbed else (False, None)
+                if not is_read or bgr is None:
+                    reason = "it gives no more pictures: was it unplugged?"
+                    raise SourceError(f"{self.source_id} gives no more pictures: was it unplugged?", Fault.LOST, reason)
+                pts = round((now - started) / self.time_base)
+                yield Frame(rgb_of(bgr), pts, self.time_base, now, self.source_id, index)
+                index += 1
 
     def close(self) -> None:
         """Stop. A thread that is reading stops at its next picture and releases the camera itself."""
-        self._closed.set()
-        if self._being_read.acquire(blocking=False):
-            self._capture.release()
-            self._being_read.release()
+        self._reading.close()
 
 
 def _ask_for(capture: cv2.VideoCapture, settings: SourceSettings) -> None:

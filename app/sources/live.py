@@ -2,7 +2,6 @@
 
 import errno
 import os
-import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,6 +19,7 @@ from app.sources.address import redact
 from app.sources.arrival import ArrivalClock
 from app.sources.faults import diagnose
 from app.sources.key_frames import KeyFrameGate
+from app.sources.reading import Reading
 from app.sources.rgb_converter import RgbConverter
 from app.sources.sound_decoder import SoundDecoder
 from app.sources.video import ticks_of, video_stream
@@ -62,8 +62,7 @@ class LiveSource:
         """
         self.source_id = redact(address)
         self._address, self._container = address, container
-        self._closed = threading.Event()
-        self._being_read = threading.Lock()
+        self._reading = Reading(container.close)
         self._gate, self._converter = KeyFrameGate(), RgbConverter()
         self._sound_decoder = SoundDecoder(container) if with_sound else None
         self.sound = self._sound_decoder.sound if self._sound_decoder is not None else SoundBuffer()
@@ -100,21 +99,15 @@ class LiveSource:
             SourceError: always at last, as a live stream has no end of its own: the sender ended it, the connection
                 broke, or nothing readable came for a while.
         """
-        with self._being_read:
-            try:
-                for frame in chain([self._first], self._frames):
-                    if self._closed.is_set():
-                        return
-                    yield frame
-            finally:
-                self._container.close()
+        with self._reading:
+            for frame in chain([self._first], self._frames):
+                if self._reading.is_closed:
+                    return
+                yield frame
 
     def close(self) -> None:
         """Stop. A thread that is reading stops at its next packet and releases the container itself."""
-        self._closed.set()
-        if self._being_read.acquire(blocking=False):
-            self._container.close()
-            self._being_read.release()
+        self._reading.close()
 
     def _read(self) -> Iterator[Frame]:
         index = 0
@@ -141,7 +134,7 @@ class LiveSource:
         asked_at = time.monotonic()
         try:
             for packet in self._container.demux():
-                if self._closed.is_set():
+                if self._reading.is_closed:
                     return
                 now = time.monotonic()
                 if packet.stream is self._stream:

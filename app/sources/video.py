@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,6 +17,7 @@ from av.video.stream import VideoStream
 
 from app.sources.decoding import every_picture, expected_pictures
 from app.sources.hardware import find_hardware, is_from_device
+from app.sources.reading import Reading
 from app.sources.rgb_converter import RgbConverter, upright_hw
 from app.sources.selection import EVERYTHING, Selection
 from app.stream.frames import Frame
@@ -52,8 +52,7 @@ class VideoSource:
         self.source_id = source_id
         self.is_live = is_live
         self._container = container
-        self._closed = threading.Event()
-        self._being_read = threading.Lock()
+        self._reading = Reading(container.close)
         try:
             stream = video_stream(container, source_id)
             if not stream.codec_context.is_hwaccel:
@@ -76,21 +75,15 @@ class VideoSource:
 
     def frames(self, selection: Selection = EVERYTHING) -> Iterator[Frame]:
         """Yield the selected frames. The others are decoded, as those after them depend on them, and no more."""
-        with self._being_read:
-            try:
-                pictures = self._pictures if self.is_live else itertools.chain([self._first], self._pictures)
-                wanted = itertools.takewhile(lambda _: not self._closed.is_set(), pictures)
-                for index, picture in selection.choose(wanted, self._seconds):
-                    yield self._frame(picture, index)
-            finally:
-                self._container.close()
+        with self._reading:
+            pictures = self._pictures if self.is_live else itertools.chain([self._first], self._pictures)
+            wanted = itertools.takewhile(lambda _: not self._reading.is_closed, pictures)
+            for index, picture in selection.choose(wanted, self._seconds):
+                yield self._frame(picture, index)
 
     def close(self) -> None:
         """Stop. A thread that is reading stops at its next picture and releases the container itself."""
-        self._closed.set()
-        if self._being_read.acquire(blocking=False):
-            self._container.close()
-            self._being_read.release()
+        self._reading.close()
 
     def _seconds(self, picture: VideoFrame) -> float:
         return float((picture.pts or 0) * self.time_base)
