@@ -74,6 +74,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--event-masks", action="store_true", help="put the mask into each event, as a run-length code")
     add("--no-steady", action="store_true", help="of a live source, show each frame's masks as they were found")
+    add(
+        "--all-names",
+        action="store_true",
+        help="keep what covers the same pixels as something better under another name",
+    )
     add("--max-frames", type=count, metavar="N", help="stop after N frames")
     add("--stats-json", type=Path, metavar="FILE", help="write counters there at the end; in a .jsonl, every second")
     add("--no-readout", action="store_true", help="draw no rates into the picture")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from app.events.delivery import Delivery
 from app.events.event_targets import open_target
 from app.events.publishing import Publishing
+from app.processors.one_name import OneName
 from app.processors.steadying import Steadying
 from app.processors.tracking import Tracking
 from app.processors.watching import Watching
@@ -20,11 +21,13 @@ def make_processors(
 ) -> list[Processor]:
     """Return what works on the results of an open source: steadying, tracking, and what needs it."""
     areas, panel = feed.plan.areas, feed.panel
-    steadying = [Steadying(panel)] if feed.is_steady else []
+    first: list[Processor] = [] if options.all_names else [OneName()]
+    if feed.is_steady:
+        first.append(Steadying(panel))
     if not areas and not deliveries:
-        return [*steadying, Tracking(panel)]
+        return [*first, Tracking(panel)]
     return [
-        *steadying,
+        *first,
         Tracking(panel, always=True),
         Watching(areas, class_names, panel=panel, gives_masks=options.event_masks),
         Publishing(deliveries, name=feed.plan.name, is_live=feed.source.is_live),
