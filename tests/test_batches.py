@@ -38,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> CocoDataset:
 def batches(
     dataset: CocoDataset, config: TrainConfig, epoch: int = 0, first_step: int = 0, workers: int = 0
 ) -> list[Batch]:
-    return list(training_batches(dataset, ROW, config, epoch, first_step, workers))
+    return list(training_batches(dataset, ROW, config, epoch, first_step=first_step, workers=workers))
 
 
 def assert_same(actual: list[Batch], expected: list[Batch]) -> None:

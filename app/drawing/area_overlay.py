@@ -75,4 +75,4 @@ def _write(picture: Picture, text: str, anchor_xy: Sequence[int], colour: RGB, l
     left = min(max(anchor_xy[0] - width // 2, 0), picture.shape[1] - width)
     top = min(max(anchor_xy[1], 0), picture.shape[0] - height)
     fill_pill(picture, left, top, width, height, colour)
-    lettering.write(picture, text, left + padding, top + (height - 1) / 2, INK, SEMIBOLD)
+    lettering.write(picture, text, left + padding, top + (height - 1) / 2, colour=INK, weight=SEMIBOLD)

@@ -25,7 +25,9 @@ class Lettering:
         _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), self._font, self.size_px, weight)
         return int(width)
 
-    def write(self, picture: Picture, text: str, left: int, middle: float, colour: RGB, weight: int = REGULAR) -> None:
+    def write(
+        self, picture: Picture, text: str, left: int, middle: float, *, colour: RGB, weight: int = REGULAR
+    ) -> None:
         """Write `text` from `left` on, its capitals centred on the height `middle`; what leaves it is cut off."""
         baseline = round(middle + CAP_HEIGHT * self.size_px / 2)
         cv2.putText(picture, text, (left, baseline), colour, self._font, self.size_px, weight)

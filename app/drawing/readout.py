@@ -41,9 +41,9 @@ def draw_readout(picture: Picture, snapshot: StatsSnapshot, lettering: Lettering
 
 def _write_line(panel: Picture, name: str, value: str, unit: str, middle: float, lettering: Lettering) -> None:
     value_right = _unit_left(lettering) - round(0.35 * lettering.size_px)
-    lettering.write(panel, name, _padding(lettering), middle, FAINT)
-    lettering.write(panel, value, value_right - lettering.width(value, SEMIBOLD), middle, PAPER, SEMIBOLD)
-    lettering.write(panel, unit, _unit_left(lettering), middle, FAINT)
+    lettering.write(panel, name, _padding(lettering), middle, colour=FAINT)
+    lettering.write(panel, value, value_right - lettering.width(value, SEMIBOLD), middle, colour=PAPER, weight=SEMIBOLD)
+    lettering.write(panel, unit, _unit_left(lettering), middle, colour=FAINT)
 
 
 def _unit_left(lettering: Lettering) -> int:

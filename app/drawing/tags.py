@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.drawing.lettering import REGULAR, SEMIBOLD, Lettering, fill_pill
+from app.drawing.lettering import SEMIBOLD, Lettering, fill_pill
 from app.drawing.palette import INK, RGB
 from app.stream.frames import Picture
 
@@ -101,8 +101,8 @@ def _tag_width(tag: Tag, lettering: Lettering) -> int:
 
 def _write_tag(picture: Picture, tag: Tag, left: int, middle: float, lettering: Lettering) -> None:
     x = left + _padding(lettering)
-    lettering.write(picture, tag.name, x, middle, INK, SEMIBOLD)
-    lettering.write(picture, f"{tag.score:.2f}", x + lettering.width(f"{tag.name} ", SEMIBOLD), middle, INK, REGULAR)
+    lettering.write(picture, tag.name, x, middle, colour=INK, weight=SEMIBOLD)
+    lettering.write(picture, f"{tag.score:.2f}", x + lettering.width(f"{tag.name} ", SEMIBOLD), middle, colour=INK)
 
 
 def _padding(lettering: Lettering) -> int:

@@ -89,6 +89,6 @@ def _draw_card(picture: Picture, lines: list[str], lettering: Lettering) -> None
     for number, line in enumerate(lines):
         middle = size / 2 + line_height * (number + 0.5)
         if number == 0:
-            lettering.write(card, line, size, middle, PAPER, SEMIBOLD)
+            lettering.write(card, line, size, middle, colour=PAPER, weight=SEMIBOLD)
         else:
-            lettering.write(card, line, size, middle, FAINT)
+            lettering.write(card, line, size, middle, colour=FAINT)

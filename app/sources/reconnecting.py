@@ -69,6 +69,7 @@ class ReconnectingSource:
         open_source: "Callable[[], Source]",
         backoff: Backoff | None = None,
         listener: Listener | None = None,
+        *,
         silent_seconds: float = SILENT_SECONDS,
         first: "Source | None" = None,
     ) -> None:

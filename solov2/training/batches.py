@@ -128,6 +128,7 @@ def training_batches(
     variant: Variant,
     config: TrainConfig,
     epoch: int,
+    *,
     first_step: int = 0,
     workers: int = 0,
     processes: Processes = ALONE,

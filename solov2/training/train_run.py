@@ -83,7 +83,15 @@ def train(run: Run, data: Data, out: Path, dtype: torch.dtype, workers: int) -> 
     per_epoch = steps_per_epoch(data.train, run.config)
     for epoch in range(run.step // per_epoch, run.config.epochs):
         first = run.step - epoch * per_epoch
-        loader = training_batches(data.train, run.model.variant, run.config, epoch, first, workers, run.processes)
+        loader = training_batches(
+            data.train,
+            run.model.variant,
+            run.config,
+            epoch,
+            first_step=first,
+            workers=workers,
+            processes=run.processes,
+        )
         title = f"epoch {epoch + 1}/{run.config.epochs}"
         bar = tqdm(loader, title, per_epoch, initial=first, unit="step", disable=not is_first)
         for step_losses, norm in _steps(run, bar, out, dtype, per_epoch):
