@@ -2,6 +2,10 @@
 
 Published files come from OpenMMLab's server and are kept in the user's cache. `SOLOV2_ZOO_URL` names a mirror,
 `SOLOV2_CACHE` another folder. A file put into that folder by hand is as good as a downloaded one.
+
+A download continues where the last one broke off, and a server that falls silent is given up. That is why it is written
+here: `torch.hub.download_url_to_file` does neither, and pooch begins anew and needs the whole SHA-256, of which the
+names of the published files have eight characters.
 """
 
 import contextlib
