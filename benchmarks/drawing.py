@@ -93,7 +93,7 @@ def our_ways(picture: np.ndarray, blobs: Blobs) -> dict[str, Callable[[], object
     """What the renderer can be asked for."""
     renderer = Renderer(("person", "cat"))
     frame = Frame(picture, 0, Fraction(1, 30), 0.0, "benchmark", 0)
-    result = Result(frame, blobs, {})
+    result = Result(frame, blobs, {})  # type: ignore[arg-type]  # has all that is drawn
     masks_only = Controls(show_labels=False)
     snapshot = StreamStats().snapshot()
     return {
@@ -105,7 +105,7 @@ def our_ways(picture: np.ndarray, blobs: Blobs) -> dict[str, Callable[[], object
 def supervision_ways(picture: np.ndarray, blobs: Blobs) -> dict[str, Callable[[], object]]:
     """Supervision's annotators for the same."""
     try:
-        import supervision
+        import supervision  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         sys.exit(f"error: this benchmark compares with supervision: pip install supervision ({error})")
     detections: Any = supervision.Detections(blobs.boxes, blobs.masks, blobs.scores, blobs.labels)

@@ -16,11 +16,13 @@ from itertools import islice
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from app.annotate import annotate
 from app.annotation.jsonl_sink import AnnotationSink
 from app.sinks.mp4 import Mp4Writer
 from app.sources import open_source
+from app.stream.frames import Picture
 from benchmarks.memory import resident_mib
 from benchmarks.stream import model_alone
 from solov2 import SOLOv2, load_model
@@ -64,9 +66,14 @@ def small_model() -> SOLOv2:
     return model
 
 
+def resize_area(image: Picture) -> Picture:
+    """Return `image` at the clip's size."""
+    return np.asarray(cv2.resize(image, SIZE_HW[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def write_clip(path: Path, count: int) -> None:
     """Write the built-in clip again and again, made small."""
-    pictures = [cv2.resize(frame.image, SIZE_HW[::-1], interpolation=cv2.INTER_AREA) for frame in open_source("demo")]
+    pictures = [resize_area(frame.image) for frame in open_source("demo")]
     writer = Mp4Writer(path, SIZE_HW, open_source("demo").time_base)
     for index in range(count):
         writer.add(pictures[index % len(pictures)], index)

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import cv2
+import numpy as np
 import skimage.data
 
 from app.drawing.renderer import Renderer
 from app.sinks.video_sink import VideoSink
 from app.stream.controls import Controls
-from app.stream.frames import Frame
+from app.stream.frames import Frame, Picture
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import load_model
@@ -36,11 +37,12 @@ class Zoom:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames."""
-        photograph = skimage.data.astronaut()
+        photograph: Picture = skimage.data.astronaut()
         for index in range(frame_count):
             margin = 200 * index // frame_count
             view = photograph[: 512 - margin, margin // 2 : 512 - margin // 2]
-            yield Frame(cv2.resize(view, (512, 512)), index, self.time_base, time.monotonic(), self.source_id, index)
+            image = np.asarray(cv2.resize(view, (512, 512)), np.uint8)
+            yield Frame(image, index, self.time_base, time.monotonic(), self.source_id, index)
 
     def close(self) -> None:
         """There is nothing to release."""

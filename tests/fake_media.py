@@ -22,6 +22,13 @@ def grey(value: int, hw: tuple[int, int] = (48, 64)) -> Image:
     return np.full((*hw, 3), value, np.uint8)
 
 
+def seconds_of(timed: "av.VideoFrame | av.Packet[Any]") -> Fraction:
+    """Return when a picture is shown, or a packet begins."""
+    assert timed.pts is not None
+    assert timed.time_base is not None
+    return timed.pts * timed.time_base
+
+
 def write_video(
     path: Path,
     images: list[Image],

@@ -184,7 +184,7 @@ def try_all(page: Served) -> dict[tuple[str, str], bool]:
         context = browser.new_context()
         own = context.new_page()
         steer = use_as_owner(own, page)
-        tried = {}
+        tried: dict[tuple[str, str], bool] = {}
         for origin in ("127.0.0.1", "localhost", EVIL):
             tab = context.new_page()
             tab.goto(f"http://{origin}:{port}/")
@@ -240,7 +240,7 @@ class Attempt:
             return any(self._page.folder.rglob(f"foreign-{self._origin}*"))
         if action.startswith("steer"):
             time.sleep(0.3)
-            return abs(self._page.status()["controls"]["score_threshold"] - wanted) < 1e-6
+            return bool(abs(self._page.status()["controls"]["score_threshold"] - wanted) < 1e-6)
         if action == "show the page in a frame":
             return any(frame.query_selector("gradio-app, .gradio-container, form") for frame in self._tab.frames[1:])
         if action == "reach the page by its own name":

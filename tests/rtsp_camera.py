@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -51,7 +52,7 @@ def write_moving_clip(path: Path, codec: str = "libx264", seconds: int = 12, gro
     name = "x264-params" if codec == "libx264" else "x265-params"
     params = f"keyint={group}:min-keyint={group}:scenecut=0:bframes=0:log-level=" + ("0" if codec == "libx264" else "1")
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options={"preset": "ultrafast", name: params})
+        stream: Any = container.add_stream(codec, rate=25, options={"preset": "ultrafast", name: params})
         stream.width, stream.height, stream.pix_fmt = 320, 192, "yuv420p"
         for index in range(25 * seconds):
             picture = av.VideoFrame.from_ndarray(np.roll(noise, 4 * index, 1), format="rgb24")

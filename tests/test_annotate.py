@@ -20,7 +20,7 @@ from app import annotate, annotate_run
 from app.annotation.jsonl_sink import AnnotationSink
 from app.sources import open_source
 from tests.fake_annotation import FakeTorchPredictor, use_fake_model
-from tests.fake_media import grey, write_picture, write_video
+from tests.fake_media import grey, seconds_of, write_picture, write_video
 
 FRAMES = 25
 PTS_MS = [40 * i + (i * 7) % 11 for i in range(FRAMES)]
@@ -46,7 +46,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def timestamps(path: Path) -> list[Fraction]:
     with av.open(str(path)) as container:
-        return [picture.pts * picture.time_base for picture in container.decode(video=0)]
+        return [seconds_of(picture) for picture in container.decode(video=0)]
 
 
 def test_every_frame_is_a_line_after_the_header(clip: Path, tmp_path: Path) -> None:
@@ -516,7 +516,7 @@ def audio_packets(path: Path) -> list[tuple[int, bytes]]:
     """Timestamp in 1/48000 s, and content, of each packet."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(audio=0) if packet.pts is not None]
-        return [(round(packet.pts * packet.time_base * 48000), bytes(packet)) for packet in packets]
+        return [(round(seconds_of(packet) * 48000), bytes(packet)) for packet in packets]
 
 
 def test_zones_give_events_and_counts_of_what_was_recorded_without_the_model(clip: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from solov2.data.coco_dataset import CocoDataset
 from solov2.errors import DatasetError
 from solov2.training.batches import Batch, collate_batch, steps_per_epoch, training_batches
-from solov2.training.targets import GroundTruth
+from solov2.training.targets import GroundTruth, Targets
 from solov2.training.train_config import TrainConfig
 from solov2.variants import PIXEL_MEAN, VARIANTS
 from tests.fake_dataset import write_coco
@@ -46,6 +46,8 @@ def assert_same(actual: list[Batch], expected: list[Batch]) -> None:
     for one, other in zip(actual, expected, strict=True):
         assert torch.equal(one.pixels, other.pixels)
         for mine, theirs in zip(one.targets, other.targets, strict=True):
+            assert isinstance(mine, Targets)
+            assert isinstance(theirs, Targets)
             assert torch.equal(mine.labels, theirs.labels)
             assert torch.equal(mine.cells, theirs.cells)
             assert torch.equal(mine.instances, theirs.instances)
@@ -161,7 +163,9 @@ def test_smaller_canvases_are_padded_right_and_below_with_their_masks() -> None:
     expected = torch.zeros(16, 16)
     expected[2:6, 4:12] = 1
     assert torch.equal(batch.targets[0].masks[0], expected)
-    assert len(batch.targets[1].cells) == 0
+    first = batch.targets[1]
+    assert isinstance(first, Targets)
+    assert len(first.cells) == 0
 
 
 @pytest.mark.parametrize("workers", [0, 1])

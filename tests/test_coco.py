@@ -66,6 +66,9 @@ def test_every_form_of_segmentation_gives_its_mask(segmentation: Any, expected: 
     np.testing.assert_array_equal(mask, expected)
 
 
+NO_POLYGONS: tuple[Any, ...] = (None, 5, "text", [], {}, SQUARE[:-1], [0, 0, 5, 5], ["1"] * 6, [None] * 6, [[1]] * 6)
+
+
 @pytest.mark.parametrize(
     "segmentation",
     [
@@ -78,7 +81,7 @@ def test_every_form_of_segmentation_gives_its_mask(segmentation: Any, expected: 
             {"size": [20, 30], "counts": [5000]},
             {"size": [2, 2], "counts": "zz"},
         ),
-        *([value] for value in (None, 5, "text", [], {}, SQUARE[:-1], [0, 0, 5, 5], ["1"] * 6, [None] * 6, [[1]] * 6)),
+        *([value] for value in NO_POLYGONS),
         *([[0, 0, 5, 0, value, 5]] for value in (math.nan, math.inf, -math.inf, 1e300, 10**400, 1e9, -1e9)),
         [[0, 0, 100, 100] * 30000],  # 150 bytes of memory a pixel of this outline
         [SQUARE, None],

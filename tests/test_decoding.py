@@ -1,7 +1,9 @@
 """What can be read of a damaged file is given, and its damage told, whatever the container."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from app.sources import open_source
 from app.sources import video as video_source
+from app.sources.decoding import every_picture
 from app.stream.frames import Frame
 from tests.fake_media import Image, frames_until_error, write_video
 
@@ -24,7 +27,7 @@ def noise() -> list[Image]:
 def write_as(path: Path, container_format: str | None = None, codec: str = "mpeg4", **options: str) -> Path:
     """Two seconds of noise at 25 frames per second, a key frame every 12."""
     with av.open(str(path), "w", container_format, options=options) as container:
-        stream = container.add_stream(codec, rate=25, options={"qmin": "5", "qmax": "5"})
+        stream: Any = container.add_stream(codec, rate=25, options={"qmin": "5", "qmax": "5"})
         stream.height, stream.width = HW
         stream.pix_fmt = "yuv420p"
         for index, image in enumerate(noise()):
@@ -120,9 +123,8 @@ def overwrite(path: Path, *numbers: int) -> None:
 
 def limited_to(threads: int) -> video_source.Decode:
     """Decode every picture in so many threads."""
-    every_picture = video_source.every_picture
 
-    def decode(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> video_source.Iterator:
+    def decode(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> Iterator[av.VideoFrame]:
         stream.codec_context.thread_count = threads
         return every_picture(container, stream, name)
 

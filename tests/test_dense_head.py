@@ -140,7 +140,7 @@ def as_published(model: SOLOv2) -> dict[str, Tensor]:
         (category, category_bias), (box, box_bias) = (layer_of(conv) for conv in (branch.conv_cls, branch.conv_box))
         layers += [*convolutions(branch.convs), (torch.cat([category, box]), torch.cat([category_bias, box_bias]))]
     layers[0] = (layers[0][0].flip(1), layers[0][1])  # BGR
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for number, (weight, bias) in enumerate(layers):
         tensors |= {f"Conv_{2 * number}.bias": bias, f"Conv_{2 * number}.weight": weight}
     return dict(sorted(tensors.items()))  # as text, so that Conv_10 comes before Conv_2

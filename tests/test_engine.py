@@ -84,7 +84,7 @@ def test_values_that_leave_the_range_of_float16_are_noticed_though_norms_hide_th
     model = SOLOv2(VARIANTS["light-r18"])
     for factor, dtype, stays in ((1, torch.float16, True), (1e5, torch.bfloat16, True), (1e5, torch.float16, False)):
         made = deepcopy(model)
-        made.neck.lateral_convs[2].conv.weight.data *= factor  # type: ignore[union-attr, operator]
+        made.neck.lateral_convs[2].conv.weight.data *= factor  # type: ignore[union-attr, index]
         assert stays_in_range(prepare(made, CPU, dtype)) == stays
 
 

@@ -5,6 +5,7 @@ import errno
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -32,9 +33,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_sound_film(path: Path, video_codec: str, audio_codec: str, layout: str = "stereo") -> Path:
     """Ten frames and half a second of sound."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream(video_codec, rate=25)
+        video: Any = container.add_stream(video_codec, rate=25)
         video.height, video.width, video.pix_fmt = 48, 64, "yuv420p"
-        sound = container.add_stream(audio_codec, rate=48000, layout=layout)
+        sound: Any = container.add_stream(audio_codec, rate=48000, layout=layout)
         for index in range(FRAMES):
             container.mux(video.encode(av.VideoFrame.from_ndarray(grey(9 * index), format="rgb24")))
         channels = sound.codec_context.layout.nb_channels
@@ -62,7 +63,7 @@ def with_bytes(path: Path, old: bytes, new: bytes) -> Path:
 def with_title(path: Path, title: bytes) -> Path:
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "T" * len(title)
-        video = container.add_stream("libx264", rate=25)
+        video: Any = container.add_stream("libx264", rate=25)
         video.height, video.width, video.pix_fmt = 48, 64, "yuv420p"
         for index in range(FRAMES):
             container.mux(video.encode(av.VideoFrame.from_ndarray(grey(9 * index), format="rgb24")))

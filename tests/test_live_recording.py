@@ -22,6 +22,7 @@ from app.stream.frames import Frame, Result
 from app.stream.sound import SOUND_RATE, Sound, SoundBuffer
 from solov2 import Instances
 from tests.fake_instances import rectangles
+from tests.fake_media import seconds_of
 
 TICK = Fraction(1, 1_000_000)
 HW = (48, 64)
@@ -32,7 +33,7 @@ FORMATS = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def uneven_times(count: int, seed: int = 0) -> list[int]:
     """Timestamps of a camera whose rate varies between 20 and 50 fps, in microseconds, from some moment on."""
     gaps = np.random.default_rng(seed).integers(20_000, 50_000, count)
-    return (7_000_000 + np.cumsum(gaps)).tolist()
+    return [int(pts) for pts in 7_000_000 + np.cumsum(gaps)]
 
 
 def result_at(ticks: int, has_person: bool = False) -> Result:
@@ -50,7 +51,7 @@ def record(sink: LiveVideoSink, times: Sequence[int], persons: Sequence[int] = (
 
 def seconds_in(path: Path) -> list[float]:
     with av.open(str(path)) as container:
-        return [float(picture.pts * picture.time_base) for picture in container.decode(video=0)]
+        return [float(seconds_of(picture)) for picture in container.decode(video=0)]
 
 
 @FORMATS

@@ -288,8 +288,13 @@ def test_a_camera_gives_rgb_frames_with_their_time_of_arrival_until_it_is_unplug
     assert (source.is_live, source.frame_hw, source.frame_rate, source.source_id) == (True, (48, 64), 15.0, "camera 0")
     frames: list[Frame] = []
     ages: list[float] = []
+
+    def noted(frame: Frame) -> Frame:
+        ages.append(frame.age_seconds())
+        return frame
+
     with pytest.raises(SourceError, match="camera 0 gives no more pictures"):
-        frames.extend(ages.append(frame.age_seconds()) or frame for frame in source)
+        frames.extend(map(noted, source))
     assert len(frames) == 4
     assert min(ages) >= 0.01, "they count from before the decoding"
     assert tuple(frames[0].image[0, 0]) == (0, 0, 255)

@@ -88,7 +88,8 @@ def test_the_number_and_names_of_classes_are_the_files(
     torch.save(content, tmp_path / "three.pth")
     for model in (load_model("nano", tmp_path / "three.pth"), load_model(tmp_path / "three.pth")):
         assert model.class_names == expected
-        assert [branch.conv_cls.out_channels for branch in model.mask_head.branches] == [count] * 4
+        branches: Any = model.mask_head.branches
+        assert [branch.conv_cls.out_channels for branch in branches] == [count] * 4
 
 
 def test_weights_of_another_variant_are_refused_with_their_likely_one(file: Path) -> None:

@@ -53,7 +53,8 @@ def test_every_form_tells_the_same(name: str) -> None:
 
 def assert_same(found: Instances, expected: Instances) -> None:
     assert found.image_hw == expected.image_hw == HW
-    assert (found.scores.dtype, found.labels.dtype, found.boxes.dtype) == (np.float32, np.int64, np.float32)
+    dtypes = [array.dtype.name for array in (found.scores, found.labels, found.boxes)]
+    assert dtypes == ["float32", "int64", "float32"]
     for name in ("scores", "labels", "masks", "boxes", "areas", "id_map"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
     np.testing.assert_array_equal(found.semantic_map(), expected.semantic_map())

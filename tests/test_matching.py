@@ -139,7 +139,7 @@ def test_a_frozen_detector_has_no_loss_of_categories_and_boxes() -> None:
 
 @pytest.mark.parametrize("boxes", [((), ()), (((0, 0, 30, 40),), ()), (((0, 0, 30, 40),), ((8, 8, 60, 50),))])
 def test_every_parameter_gets_a_finite_gradient_even_from_empty_pictures(
-    boxes: tuple[tuple[tuple[int, ...], ...], ...],
+    boxes: tuple[tuple[tuple[int, int, int, int], ...], ...],
 ) -> None:
     torch.manual_seed(0)
     model = SOLOv2(VARIANTS["nano"], ("a", "b", "c")).train()

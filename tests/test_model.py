@@ -89,7 +89,8 @@ def test_class_names_are_the_variants_unless_others_are_given() -> None:
     assert SOLOv2(VARIANTS["nano"]).class_names[:2] == ("person", "bicycle")
     model = SOLOv2(VARIANTS["nano"], ["square", "bar", "disc"])
     assert model.class_names == ("square", "bar", "disc")
-    assert [branch.conv_cls.out_channels for branch in model.mask_head.branches] == [3] * 4
+    branches: Any = model.mask_head.branches
+    assert [branch.conv_cls.out_channels for branch in branches] == [3] * 4
 
 
 @pytest.mark.cuda

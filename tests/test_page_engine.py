@@ -93,7 +93,7 @@ def state(engine: Engine) -> str:
 
 
 def has_shown(engine: Engine) -> bool:
-    return engine.status().get("stats", {}).get("displayed", 0) > 0
+    return bool(engine.status().get("stats", {}).get("displayed", 0) > 0)
 
 
 def camera(model: str = "nano") -> Choice:
@@ -123,7 +123,9 @@ def test_a_file_ends_by_itself_and_its_last_picture_stays(engine: Engine) -> Non
     assert engine.status()["stats"]["displayed"] == 20
     png = engine.snapshot_png()
     assert png is not None
-    assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape == (48, 64, 3)
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (48, 64, 3)
 
 
 def test_few_frames_of_a_file_wait_so_that_those_who_look_on_see_young_ones(
@@ -230,7 +232,7 @@ def test_classes_of_another_model_do_not_outlive_it(engine: Engine) -> None:
     engine.panel.update(classes=frozenset({"dog", "cat"}))
     engine.start(camera())
     wait_until(lambda: has_shown(engine))
-    assert engine.panel.current.classes == {"cat"}
+    assert engine.panel.current.classes == frozenset({"cat"})
     assert engine.controls_state()["class_names"] == ("person", "cat")
     engine.stop()
     assert engine.controls_state()["class_names"] == ()

@@ -125,11 +125,11 @@ def test_what_another_site_asks_for_is_refused_unless_somebody_follows_a_link(
     site: str, mode: str, dest: str, code: int
 ) -> None:
     given = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
-    assert code_of(**given) == code
+    assert code_of(scope=scope_of(**given)) == code
 
 
 def test_a_link_shows_and_does_nothing() -> None:
-    assert code_of(method="POST", **NAVIGATION, sec_fetch_site="cross-site") == 403
+    assert code_of(method="POST", scope=scope_of(**NAVIGATION, sec_fetch_site="cross-site")) == 403
     for path in ("/logout", "/gradio_api/queue/join"):
         assert code_of(scope=scope_of(path, **NAVIGATION, sec_fetch_site="cross-site")) == 403
         assert code_of(scope=scope_of(path, **NAVIGATION, sec_fetch_site="same-origin")) == 200

@@ -1,5 +1,6 @@
 import threading
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,7 @@ from app.sources import browser, open_source
 from app.sources.browser import BrowserClock, BrowserSource, decode
 from app.sources.demo import DemoSource
 from app.sources.repeated import RepeatedSource
+from app.stream.frames import Frame
 from app.stream_errors import SourceError
 from tests.fake_media import grey, write_video
 
@@ -120,7 +122,7 @@ def test_a_source_without_frames_is_not_opened_for_ever() -> None:
     opened = []
 
     class Nothing(DemoSource):
-        def __iter__(self):
+        def __iter__(self) -> Iterator[Frame]:
             opened.append(self)
             return iter(())
 

@@ -21,7 +21,8 @@ def fitted(image_hw: tuple[int, int], long_px: int, short_px: int) -> tuple[int,
 def test_numpy_resizes_like_opencv_to_the_last_bit(image_hw: tuple[int, int]) -> None:
     image = RANDOM.integers(0, 256, (*image_hw, 3), dtype=np.uint8)
     sizes = [fitted(image_hw, *limits) for limits in ((384, 256), (768, 448), (1333, 800))]
-    sizes += [tuple(map(int, RANDOM.integers(1, 500, 2))), (2 * image_hw[0], image_hw[1])]
+    height, width = map(int, RANDOM.integers(1, 500, 2))
+    sizes += [(height, width), (2 * image_hw[0], image_hw[1])]
     for size_hw in sizes:
         expected = cv2.resize(image, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
         assert np.array_equal(resize_by_numpy(image, size_hw), expected), size_hw

@@ -49,6 +49,8 @@ def test_runs_of_no_pixels_are_joined(runs: list[int], expected: list[int]) -> N
         assert run_lengths(check_rle({"size": [2, 3], "counts": counts})["counts"]).tolist() == expected
 
 
+NO_COUNTS: tuple[Any, ...] = (None, 6, 6.0, {}, ["6"], [6.0], [True] * 6, [[6]], [None])
+
 WRONG: list[Any] = [
     None,
     5,
@@ -60,7 +62,7 @@ WRONG: list[Any] = [
     *({"size": size, "counts": "6"} for size in (None, 6, "23", [], [6], [2, 3, 1], [2.0, 3.0], ["2", "3"], [None, 3])),
     *({"size": size, "counts": "6"} for size in ([0, 3], [2, 0], [-2, -3], [-1, -6], [math.nan, 3], [2, math.inf])),
     *({"size": size, "counts": "0"} for size in ([0, 0], [10**9, 10**9], [1, MAX_PIXELS + 1], [10**30, 1])),
-    *({"size": [2, 3], "counts": counts} for counts in (None, 6, 6.0, {}, ["6"], [6.0], [True] * 6, [[6]], [None])),
+    *({"size": [2, 3], "counts": counts} for counts in NO_COUNTS),
     *({"size": [2, 3], "counts": counts} for counts in ([], [5], [7], [-1, 7], [3, -1, 4], [2**32 + 6], [2**64, 6])),
     *(
         {"size": [2, 3], "counts": counts}

@@ -61,7 +61,7 @@ class Clip:
 def grid_mask(result: Result, number: int = 0) -> npt.NDArray[np.bool_]:
     form = result.instances.form
     assert isinstance(form, ProbMasks)
-    return form.on_host[number] > 0.5
+    return np.asarray(form.on_host[number] > 0.5)
 
 
 def test_what_flickers_in_a_still_picture_stands_still() -> None:

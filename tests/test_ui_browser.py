@@ -148,7 +148,7 @@ def test_everything_is_reached_and_worked_from_the_keyboard(visit: Callable[...,
     press = page.keyboard.press
     page.get_by_label("Track instances").first.wait_for()
     page.get_by_role("tab", name="Live").focus()
-    reached = []
+    reached: list[Any] = []
     while (name := tab_on(page)) != "Track instances":
         assert len(reached) < 60, f"lost after {reached}"
         reached.append(name)
@@ -163,7 +163,7 @@ def test_everything_is_reached_and_worked_from_the_keyboard(visit: Callable[...,
             press("Space")
     assert [name for name in reached if name in ORDER] == ORDER
     assert site.engine.choice is running  # passing the fields changed nothing
-    assert site.engine.panel.current.classes == {"person"}
+    assert site.engine.panel.current.classes == frozenset({"person"})
     site.engine.panel.update(classes=None)
     wait_until(lambda: not site.engine.panel.current.show_boxes)
     page.get_by_role("button", name="Pause").focus()
@@ -309,7 +309,9 @@ def test_snapshot_and_recording_can_be_downloaded(visit: Callable[..., Any], sit
     with page.expect_download() as waiting:
         page.get_by_role("link", name="Snapshot").click()
     waiting.value.save_as(tmp_path / "snapshot.png")
-    assert cv2.imread(str(tmp_path / "snapshot.png")).shape == (720, 1280, 3)
+    snapshot = cv2.imread(str(tmp_path / "snapshot.png"))
+    assert snapshot is not None
+    assert snapshot.shape == (720, 1280, 3)
     page.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_function("window.solov2.status.recorded_frames >= 5")
     page.get_by_role("button", name="Stop recording").click()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser import WAIT_MS, chromium, served
-from tests.test_rtsp import Camera, counting_clip, start_camera  # noqa: F401 - fixtures
+from tests.rtsp_camera import Camera
+from tests.test_rtsp import counting_clip, start_camera  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.browser, pytest.mark.rtsp, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -77,6 +77,7 @@ def test_a_picture_is_segmented_and_its_instances_can_be_cut_out(
     cut = cv2.imread(str(tmp_path / "cut.png"), cv2.IMREAD_UNCHANGED)
     found = site.engine.models.get("nano").predict(skimage.data.astronaut())
     best = found.crops[0].mask
+    assert cut is not None
     assert cut.shape == (*best.shape, 4)
     assert np.array_equal(cut[..., 3] > 0, best)
 

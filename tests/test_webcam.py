@@ -13,12 +13,13 @@ import av
 import pytest
 
 from app import webcam, webcam_outputs, webcam_run
+from app.drawing.renderer import Renderer
 from app.sinks.mp4 import Mp4Writer
 from app.sources.camera import Camera
 from app.stream.controls import ControlPanel, Controls
 from app.stream.frames import Picture, Result
 from app.stream.parts import Policy, Sink
-from tests.fake_media import grey, write_sound_film, write_video
+from tests.fake_media import grey, seconds_of, write_sound_film, write_video
 from tests.fake_model import FakeTorchPredictor, use_fake_model
 
 
@@ -65,7 +66,12 @@ def test_without_a_display_it_says_so_and_goes_on(clip: Path, capsys: pytest.Cap
 
 def test_the_options_become_the_controls(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Controls] = []
-    monkeypatch.setattr(webcam_run, "ControlPanel", lambda controls: made.append(controls) or ControlPanel(controls))
+
+    def make_panel(controls: Controls) -> ControlPanel:
+        made.append(controls)
+        return ControlPanel(controls)
+
+    monkeypatch.setattr(webcam_run, "ControlPanel", make_panel)
     options = ["--source", str(clip), "--headless", "--score", "0.7", "--classes", "cat, person", "--no-readout"]
     assert webcam.main(options) == 0
     (controls,) = made
@@ -85,7 +91,7 @@ def test_instances_are_tracked_if_asked(
         drawn.append(result)
         return result.frame.image
 
-    monkeypatch.setattr(webcam_run.Renderer, "draw_plain", draw)
+    monkeypatch.setattr(Renderer, "draw_plain", draw)
     saved = tmp_path / "out.mp4"
     assert webcam.main(["--source", str(clip), "--headless", "--save", str(saved), "--max-frames", "3", *options]) == 0
     assert {result.track_ids for result in drawn} == {track_ids}
@@ -350,4 +356,4 @@ def audio_packets(path: Path) -> list[tuple[float, bytes]]:
     """When each begins, in seconds, and its bytes."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(audio=0) if packet.pts is not None]
-        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]
+        return [(float(seconds_of(packet)), bytes(packet)) for packet in packets]

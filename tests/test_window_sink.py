@@ -292,7 +292,7 @@ def test_a_display_that_is_not_there_is_not_found(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_opencv_without_windows_has_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window.cv2, "currentUIFramework", lambda: "")
+    monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
     has_display.cache_clear()
     assert not has_display()
 

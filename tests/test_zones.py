@@ -67,7 +67,7 @@ def test_an_instance_enters_and_leaves_a_zone_once_with_its_dwell_time() -> None
     assert left.dwell_seconds == pytest.approx(left.seconds - entered.seconds - 0.1)
     assert left.box is not None
     assert left.box[0] > 90
-    assert back[-1].areas[0].counts["person"] == ClassCounts(0, 1, 1, 1, left.dwell_seconds)
+    assert back[-1].areas[0].counts["person"] == ClassCounts(0, 1, 1, 1, left.dwell_seconds or 0.0)
 
 
 def test_the_count_of_a_zone_is_told_when_it_changes() -> None:

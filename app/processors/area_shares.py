@@ -47,7 +47,7 @@ class ZoneShares(Shares):
         from skimage.draw import polygon2mask  # OpenCV's fillPoly adds the pixels that an edge only touches
 
         corners = np.array(self.area.pixels(image_hw)) - 0.5  # the middle of the first pixel is at 0.5
-        self._inside: BoolArray = polygon2mask(image_hw, corners[:, ::-1])  # type: ignore[no-untyped-call]
+        self._inside: BoolArray = polygon2mask(image_hw, corners[:, ::-1])
 
     def _share(self, crop: MaskCrop) -> float:
         return int(np.count_nonzero(crop.window(self._inside) & crop.mask)) / int(np.count_nonzero(crop.mask))

@@ -111,11 +111,11 @@ def measure(
     yield "together", row([one for batch in batches for one in model.predict(batch)])
     del model
     for name in dtypes:
-        lower: nn.Module = load()
+        lower: nn.Module
         if is_emulated:
-            lower = emulate(prepare(lower, device, torch.float32), DTYPES[name])
+            lower = emulate(prepare(load(), device, torch.float32), DTYPES[name])
         else:
-            lower = prepare(lower, device, DTYPES[name])
+            lower = prepare(load(), device, DTYPES[name])
         yield name + (", emulated" if is_emulated else ""), row([lower.predict(one) for one in pictures])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -43,10 +44,10 @@ def video(suffix: str) -> HostileFile:
         path = Path(folder) / f"whole.{suffix}"
         with av.open(str(path), "w") as container:
             container.metadata["title"] = "a title"
-            pictures = container.add_stream(video_codec, rate=25)
+            pictures: Any = container.add_stream(video_codec, rate=25)
             pictures.height, pictures.width = HW
             pictures.pix_fmt = "rgb8" if suffix == "gif" else "yuv420p"
-            sound = container.add_stream(audio_codec, rate=48000, layout="stereo") if audio_codec else None
+            sound: Any = container.add_stream(audio_codec, rate=48000, layout="stereo") if audio_codec else None
             for index in range(FRAMES):
                 image = np.full((*HW, 3), 20 * index, np.uint8)
                 container.mux(pictures.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
