@@ -9,7 +9,7 @@ from types import FrameType
 class Interrupt:
     """Notes, within its `with` block in the main thread, that the process was told to stop.
 
-    A second signal raises KeyboardInterrupt at once: for whoever does not want to wait.
+    A second signal raises KeyboardInterrupt at once: for those who do not want to wait.
 
     Attributes:
         was_interrupted: whether a signal came.

@@ -35,7 +35,7 @@ class RunReport:
 
         Args:
             reporters: of the sources.
-            json_lines: a file that is written anew; None for none.
+            json_lines: a file that is replaced; None for none.
             prints: whether lines for people go to standard error.
         """
         self._reporters, self._path, self._prints = reporters, json_lines, prints

@@ -1,7 +1,7 @@
 """`python -m app.ui` or `gradio app/ui.py`: a page to segment streams, videos and pictures in a browser.
 
 Gradio's reload mode runs this file twice at its start, and again whenever a file beside it has changed, in one process:
-as long as the code is the same, the page keeps its stream; code that has changed begins anew.
+as long as the code is the same, the page keeps its stream; code that has changed starts again.
 """
 
 import sys

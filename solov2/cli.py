@@ -70,7 +70,7 @@ def run_command(
 
     Returns:
         The exit code: the command's own, 2 after a user's error or where standard output cannot be written, 130 after
-        Ctrl-C, 141 if whoever read standard output has gone, as `head` does.
+        Ctrl-C, 141 if the reader of standard output has closed it, as `head` does.
     """
     try:
         with telling_output_errors():

@@ -36,7 +36,7 @@ def check_writable(path: Path, kind: type[SOLOv2Error] = SOLOv2Error, makes_fold
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether opening `path` may wait for ever: a named pipe, but not the process's own /dev/stdout."""
+    """Whether opening `path` may wait forever: a named pipe, but not the process's own /dev/stdout."""
     return path.is_fifo() and not os.path.realpath(path).startswith(("/proc/", "/dev/fd/"))
 
 

@@ -133,7 +133,7 @@ def write_camera(path: Path, wh: tuple[int, int] = (640, 480), count: int = 20) 
 def wait_until(is_true: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
 
 

@@ -84,7 +84,7 @@ def engine(loads: list[tuple[str, str]]) -> Iterator[Engine]:
 def wait_until(is_true: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.01)
 
 

@@ -22,7 +22,7 @@ TABLE_NAME = "zones.csv"
 
 
 def write_area_outputs(instances: Path, folder: Path, areas: Sequence[Area]) -> None:
-    """Write `events.jsonl` and `zones.csv` into `folder`, anew; the model is not needed.
+    """Write `events.jsonl` and `zones.csv` into `folder` again; the model is not needed.
 
     Args:
         instances: an `instances.jsonl` with track ids.

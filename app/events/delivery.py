@@ -52,7 +52,7 @@ class Target(ABC):
 
 
 class Delivery:
-    """A target, its queue and its thread. A target that is away is tried again for ever.
+    """A target, its queue and its thread. A target that is away is tried again forever.
 
     Attributes:
         sent: records that the target has taken.

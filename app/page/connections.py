@@ -26,7 +26,7 @@ async def tend_connections(app: Starlette) -> None:
 
 
 def set_limits(config: Any) -> None:
-    """Set what uvicorn reads anew for each connection."""
+    """Set what uvicorn reads again for each connection."""
     config.limit_concurrency = MAX_CONNECTIONS
     config.ws_max_size = MAX_MESSAGE_BYTES
     config.ws_max_queue = MAX_MESSAGES_WAITING

@@ -97,8 +97,8 @@ def live_tab(site: Site) -> None:
         event(partial(begin, site), inputs, refusal, js=WITH_VIEWER, **QUICK)
     for field in (model, device):
         field.input(partial(switch, site), [model, device], **STEERING)
-    follow = gr.Button(visible="hidden", elem_id=FOLLOW_ID)  # pressed by the page's script, when others have steered
-    follow.click(partial(as_steered, site), None, [*controls, model, device], **QUICK)
+    follow = gr.Button(visible="hidden", elem_id=FOLLOW_ID)  # pressed by the page, when others changed something
+    follow.click(partial(current_controls_of, site), None, [*controls, model, device], **QUICK)
 
 
 def source_fields() -> SourceFields:
@@ -152,8 +152,8 @@ def control_fields(site: Site, model: gr.Dropdown) -> list[gr.components.Compone
     return [score, classes, shown, opacity, track]
 
 
-def as_steered(site: Site) -> list[Any]:
-    """Return what the widgets of the controls, the model and the device are to show, whoever has set it."""
+def current_controls_of(site: Site) -> list[Any]:
+    """Return what the widgets of the controls, the model and the device are to show, no matter who has set it."""
     current, choice = site.engine.panel.current, site.engine.choice
     chosen = sorted(current.classes or ())
     shown = [name for _, name in SHOWN if getattr(current, name)]

@@ -26,7 +26,7 @@ class Models:
         self._loading: dict[tuple[str, str], threading.Lock] = {}
 
     def get(self, name: str, device: str = "auto") -> SOLOv2:
-        """Return the model called `name` on `device`, warmed up; whoever asks while it is being loaded waits.
+        """Return the model called `name` on `device`, warmed up; a caller waits while it is being loaded.
 
         Raises:
             SOLOv2Error: there is no such model or device, or its weights cannot be had.

@@ -1,4 +1,4 @@
-"""The one stream of a page, for everybody who looks at it: started, steered, and stopped from any thread."""
+"""The one stream of a page, for everybody who looks at it: started, controlled and stopped from any thread."""
 
 import threading
 import traceback

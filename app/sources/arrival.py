@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-_JUMP_SECONDS = 10.0  # of the sender's clock against ours: it was set anew
+_JUMP_SECONDS = 10.0  # of the sender's clock against ours: it was set again
 _DRIFT = 1e-4  # by which two clocks may differ in speed: a tenth of a second in 17 minutes
 
 

@@ -16,7 +16,7 @@ class Backoff:
     Attributes:
         first_seconds: the longest first wait.
         max_seconds: the longest wait at all.
-        tries: give up after so many failures in a row; None tries for ever, 0 never tries again.
+        tries: give up after so many failures in a row; None tries forever, 0 never tries again.
     """
 
     first_seconds: float = FIRST_SECONDS

@@ -31,7 +31,7 @@ def find_lasting(
     Args:
         spec: see `open_source`.
         settings: how it is opened.
-        backoff: between the tries; by default for ever.
+        backoff: between the tries; by default forever.
         listener: called with every new status of a live source.
 
     Raises:

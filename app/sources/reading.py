@@ -6,7 +6,7 @@ from types import TracebackType
 
 
 class Reading:
-    """Releases a device when its reader is done, or at once where nobody reads: never under a reader's hands.
+    """Releases a device when its reader is done, or at once where nobody reads: never while it is being read.
 
     The reader works in a `with` block, and leaves it when `is_closed`.
     """

@@ -48,9 +48,9 @@ class Connection(Protocol):
 class ReconnectingSource:
     """Opens a live source, and opens it again whenever it fails, ends or gives no frame for too long.
 
-    Each connection is read in a thread of its own: one that hangs in a driver or in the network is left alone, and ends
-    by itself when its call returns. Size, rate and codec may change from one connection to the next. The timestamps of
-    all connections are on one clock that goes on while nothing comes.
+    Each connection is read in a thread of its own: one that blocks in a driver or in the network is left alone, and
+    ends by itself when its call returns. Size, rate and codec may change from one connection to the next. The
+    timestamps of all connections are on one clock that goes on while nothing comes.
 
     Attributes:
         status: what it is doing; may be read from any thread.
@@ -78,7 +78,7 @@ class ReconnectingSource:
         Args:
             source_id: a name to show, without any password.
             open_source: opens it, or raises SourceError; called again for every connection.
-            backoff: between the tries; by default for ever.
+            backoff: between the tries; by default forever.
             listener: called with every new status, in the thread that reads.
             silent_seconds: a connection that gives no frame for so long is given up.
             first: a connection to begin with, just opened.
@@ -137,7 +137,7 @@ class ReconnectingSource:
 
     def _frames(self) -> Iterator[Frame]:
         """Yield the frames of one connection, until it is closed; raise SourceError when it fails."""
-        if self._reader is not None and self._reader.is_alive:  # such as a driver that hangs: one thread is enough
+        if self._reader is not None and self._reader.is_alive:  # such as a driver that blocks: one thread is enough
             raise SourceError(f"could not open {self.source_id}: {_HANGS}", Fault.TIMED_OUT, _HANGS)
         reader = self._reader = _Reader(self._connect)
         is_first = True
@@ -221,7 +221,7 @@ class _Reader:
         return self._thread.is_alive()
 
     def leave(self) -> None:
-        """Let the connection be closed, and wait a moment for that; what hangs is left alone."""
+        """Let the connection be closed, and wait a moment for that; what blocks is left alone."""
         self._left.set()
         self.frames.cancel()
         if self.source is not None:

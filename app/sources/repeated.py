@@ -33,7 +33,7 @@ class RepeatedSource:
         self.time_base = self._source.time_base
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield frames for ever, unless a round has none; raise what the source raises."""
+        """Yield frames forever, unless a round has none; raise what the source raises."""
         index = itertools.count()
         next_pts: int | None = None
         while not self._closed.is_set():

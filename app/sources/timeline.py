@@ -6,7 +6,7 @@ from fractions import Fraction
 from app.stream.frames import Frame
 from app.stream.sound import Sound
 
-_JUMP_SECONDS = 2.0  # of a connection's timestamps against the time of arrival: its clock was set anew
+_JUMP_SECONDS = 2.0  # of a connection's timestamps against the time of arrival: its clock was set again
 
 
 class Timeline:

@@ -80,7 +80,7 @@ class Channel(Generic[T]):
             self._on_drop()
 
     def get(self, timeout: float | None = None) -> T:
-        """Return the oldest item, waiting for one up to `timeout` seconds, or for ever.
+        """Return the oldest item, waiting for one up to `timeout` seconds, or forever.
 
         Raises:
             Empty: nothing came in time.

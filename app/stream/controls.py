@@ -15,7 +15,7 @@ class Controls:
         show_masks, show_boxes, show_labels, show_readout: what is drawn.
         opacity: of the masks, in [0, 1].
         track: instances get ids that last, and colours that follow them.
-        paused: capture stands still (a file waits, a live source is read and thrown away).
+        paused: capture stands still (a file waits, a live source is read and discarded).
         count_resets: how often the counts of zones and lines were reset; they begin again whenever it changes.
     """
 

@@ -37,7 +37,7 @@ class Lane:
         draw: makes the picture of a result, in the thread of the first sink that asks for it; None shows the frame.
         add_readout: returns that picture with the read-out on it, for viewers; None adds none.
         panel: threshold and classes are read at each frame's start. While its controls say paused, a live source is
-            read and thrown away, and any other waits.
+            read and discarded, and any other waits.
         stats: counts what happens.
         recall: asked first what is in a frame, in order; the predictor gets the frames of which this returns None.
         max_age_seconds: live frames that are older when the predictor could take them are dropped, and counted as

@@ -4,7 +4,7 @@ Published files come from OpenMMLab's server and are kept in the user's cache. `
 `SOLOV2_CACHE` another folder. A file put into that folder by hand is as good as a downloaded one.
 
 A download continues where the last one broke off, and a server that falls silent is given up. That is why it is written
-here: `torch.hub.download_url_to_file` does neither, and pooch begins anew and needs the whole SHA-256, of which the
+here: `torch.hub.download_url_to_file` does neither, and pooch starts again and needs the whole SHA-256, of which the
 names of the published files have eight characters.
 """
 
@@ -116,7 +116,7 @@ def _download(published: PublishedWeights) -> None:
             part.unlink()
             raise DownloadError(
                 f"{published.url} sent another file than the published one: its SHA-256 does not start with "
-                f"{published.sha256_start}. It was thrown away. Try again, or name another server in SOLOV2_ZOO_URL."
+                f"{published.sha256_start}. It was discarded. Try again, or name another server in SOLOV2_ZOO_URL."
             )
         part.replace(published.path)
 

@@ -117,7 +117,7 @@ def _check_doubles(content: Content, path: Path) -> None:
     for key in ("images", "categories"):
         twice = twice_in([entry["id"] for entry in content[key]])
         if twice is not None:
-            raise DatasetError(f"{path} has two {key} with the id {twice!r}. Number them anew")
+            raise DatasetError(f"{path} has two {key} with the id {twice!r}. Give each a number of its own")
     twice = twice_in([category["name"] for category in content["categories"]])
     if twice is not None:
         raise DatasetError(f"{path} has two categories called {twice!r}. Rename one")

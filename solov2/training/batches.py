@@ -157,7 +157,7 @@ def training_batches(
 def _worker_context() -> BaseContext:
     """Return how worker processes start: from a process that never ran a thread, where the system can.
 
-    A plain fork copies the locks of OpenMP, OpenCV and other threads; one that was held stays held for ever.
+    A plain fork copies the locks of OpenMP, OpenCV and other threads; one that was held stays held forever.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

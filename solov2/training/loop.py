@@ -107,7 +107,7 @@ def training_step(run: Run, batch: Batch, dtype: torch.dtype, rate: float) -> tu
     if not math.isfinite(whole.total) or not (math.isfinite(norm) or is_left_out):
         raise SOLOv2Error(
             f"the loss stopped being a number at step {run.step}. Begin again with a lower --learning-rate and another "
-            "--out, or go on with --dtype float32"
+            "--out, or resume with --dtype float32"
         )
     run.scaler.step(run.optimizer)
     run.scaler.update()
