@@ -1,5 +1,7 @@
 """Which cells find which instance by the network's own outputs, and what that costs where it is wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -105,6 +107,18 @@ def test_what_is_far_outside_the_box_does_not_count() -> None:
     logits = right_masks(target)
     logits[:, 10:, 10:] = 20
     assert float(mask_losses(logits, target, found)) == pytest.approx(0, abs=1e-3)
+
+
+def test_an_instance_with_a_box_alone_asks_only_for_the_reach_of_its_mask() -> None:
+    target = replace(squares((8, 8, 40, 40)), has_mask=torch.tensor([False]))
+    found = Match(torch.tensor([0]), torch.tensor([0]), torch.ones(1))
+    cross, small = torch.full((1, 16, 16), -20.0), torch.full((1, 16, 16), -20.0)
+    cross[0, 5, 2:10] = cross[0, 2:10, 5] = 20  # touches every side of the box
+    small[0, 4:8, 4:8] = 20
+    assert float(mask_losses(cross, target, found)) == pytest.approx(0, abs=1e-3)
+    assert float(mask_losses(right_masks(target), target, found)) == pytest.approx(0, abs=1e-3)
+    assert float(mask_losses(small, target, found)) > 0.3
+    assert float(mask_losses(cross, replace(target, has_mask=torch.tensor([True])), found)) > 0.3
 
 
 def losses_of(logits: Tensor, wanted: Tensor | None) -> tuple[float, float]:

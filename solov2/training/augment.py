@@ -78,7 +78,10 @@ def show_four(samples: Sequence[Sample], views: Sequence[View]) -> tuple[Tensor,
         first = sum(counts[:quarter])
         masks[first : first + counts[quarter], top : top + height, left : left + width] = truth.masks
         boxes.append(truth.boxes + np.array([left, top, left, top], np.float32))
-    return pixels, GroundTruth(np.concatenate([truth.labels for _, truth in shown]), np.concatenate(boxes), masks)
+    labels, has_mask = (
+        np.concatenate([getattr(truth, field) for _, truth in shown]) for field in ("labels", "has_mask")
+    )
+    return pixels, GroundTruth(labels, np.concatenate(boxes), masks, has_mask)
 
 
 def _overlap(view: View) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -120,4 +123,4 @@ def _visible(masks: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], sample: Sam
     for box, k in zip(boxes, kept, strict=True):
         ys, xs = np.flatnonzero(masks[k].any(1)), np.flatnonzero(masks[k].any(0))
         box[:] = xs[0], ys[0], xs[-1] + 1, ys[-1] + 1
-    return GroundTruth(sample.labels[kept], boxes, np.ascontiguousarray(masks[kept]))
+    return GroundTruth(sample.labels[kept], boxes, np.ascontiguousarray(masks[kept]), sample.has_mask[kept])

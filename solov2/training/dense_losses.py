@@ -58,16 +58,28 @@ def dense_losses(
 
 
 def mask_losses(logits: Tensor, target: InstanceTargets, match: Match) -> Tensor:
-    """Return the loss of each positive cell's mask inside its instance's enlarged box: (P, h, w) logits to (P,)."""
-    inside = inside_boxes(target.boxes, logits.shape[1:], MASK_MARGIN).float()[match.instances].flatten(1)
-    masks = target.masks[match.instances].flatten(1)
-    logits = logits.flatten(1)
-    entropy = (F.binary_cross_entropy_with_logits(logits, masks, reduction="none") * inside).sum(1)
+    """Return the loss of each positive cell's mask inside its instance's enlarged box: (P, h, w) logits to (P,).
+
+    Of an instance that has a box alone, its mask must only reach as far as the box in each row and column.
+
+    Source of the latter: Tian et al., "BoxInst: High-Performance Instance Segmentation with Box Annotations" (2021).
+    """
+    inside = inside_boxes(target.boxes, logits.shape[1:], MASK_MARGIN).float()[match.instances]
+    masks = target.masks[match.instances]
+    entropy = (F.binary_cross_entropy_with_logits(logits, masks, reduction="none") * inside).flatten(1).sum(1)
     probs = logits.sigmoid() * inside
+    whole = ENTROPY_WEIGHT * entropy / inside.flatten(1).sum(1).clamp(min=1)
+    whole = whole + DICE_WEIGHT * _dice(probs.flatten(1), masks.flatten(1))
+    if bool(target.has_mask.all()):
+        return whole
+    columns, rows = (_dice(probs.amax(axis), masks.amax(axis)) for axis in (1, 2))
+    return torch.where(target.has_mask[match.instances], whole, DICE_WEIGHT * (columns + rows))
+
+
+def _dice(probs: Tensor, masks: Tensor) -> Tensor:
     overlap = (probs * masks).sum(1)
     sizes = probs.square().sum(1) + masks.square().sum(1)
-    dice = 1 - (2 * overlap + DICE_SMOOTHING) / (sizes + DICE_SMOOTHING)
-    return ENTROPY_WEIGHT * entropy / inside.sum(1).clamp(min=1) + DICE_WEIGHT * dice
+    return 1 - (2 * overlap + DICE_SMOOTHING) / (sizes + DICE_SMOOTHING)
 
 
 def _category_loss(

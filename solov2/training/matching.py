@@ -24,11 +24,13 @@ class InstanceTargets:
         labels: (N,) int64.
         boxes: (N, 4) float32 xyxy in input pixels.
         masks: (N, h, w) float32 at stride 4: the share of each pixel that the instance covers.
+        has_mask: (N,) bool, False where only the box was annotated, so that the mask is all of it.
     """
 
     labels: Tensor
     boxes: Tensor
     masks: Tensor
+    has_mask: Tensor
 
     def pin_memory(self) -> "InstanceTargets":
         """Return these targets where a CUDA device reads them without the processor's help."""
@@ -56,7 +58,9 @@ class Match:
 
 def instance_targets(truth: GroundTruth) -> InstanceTargets:
     """Return the targets of one padded input image."""
-    return InstanceTargets(torch.from_numpy(truth.labels), torch.from_numpy(truth.boxes), coverage(truth.masks))
+    has_mask = np.ones(len(truth.labels), np.bool_) if truth.has_mask is None else truth.has_mask
+    arrays = (torch.from_numpy(array) for array in (truth.labels, truth.boxes))
+    return InstanceTargets(*arrays, coverage(truth.masks), torch.from_numpy(has_mask))
 
 
 def coverage(masks: npt.NDArray[np.uint8]) -> Tensor:

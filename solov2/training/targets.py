@@ -21,11 +21,13 @@ class GroundTruth:
         labels: (N,) int64.
         boxes: (N, 4) float32 xyxy in input pixels.
         masks: (N, H, W) uint8 of zeros and ones, H and W multiples of 32.
+        has_mask: (N,) False where only the box was annotated, so that the mask is all of it; None where all have one.
     """
 
     labels: npt.NDArray[np.int64]
     boxes: npt.NDArray[np.float32]
     masks: npt.NDArray[np.uint8]
+    has_mask: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
