@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="labelled pictures in COCO's, YOLO-seg's or LabelMe's layout"
+        "--data", type=Path, metavar="FOLDER", help="labelled pictures in COCO's, YOLO's or LabelMe's layout"
     )
     data.add_argument("--images", type=Path, metavar="DIR", help="instead: folder of the training pictures")
     data.add_argument("--annotations", type=Path, metavar="JSON", help="their COCO annotations")

@@ -20,7 +20,7 @@ def coloured() -> Sample:
     masks[0, 10:40, 8:30] = 1
     masks[1, 20:55, 50:80] = 1
     image[masks[0] == 1], image[masks[1] == 1] = RED, BLUE
-    return Sample(image, masks, np.array([0, 1], np.int64))
+    return Sample(image, masks, np.array([0, 1], np.int64), np.array([True, False]))
 
 
 def by_colour(pixels: torch.Tensor, colour: tuple[int, int, int]) -> np.ndarray:
@@ -110,11 +110,14 @@ def test_instances_of_which_too_little_is_left_are_dropped() -> None:
     sample.masks[0, 0, :MIN_VISIBLE_PX] = 1
     assert show(sample, View((64, 96), (60, 90)))[1].labels.tolist() == [0, 1]
     sample.masks[0, 0, 0] = 0
-    assert show(sample, View((64, 96), (60, 90)))[1].labels.tolist() == [1]
+    truth = show(sample, View((64, 96), (60, 90)))[1]
+    assert truth.labels.tolist() == [1]
+    assert truth.has_mask is not None
+    assert truth.has_mask.tolist() == [False]
 
 
 def test_a_picture_without_instances_is_shown() -> None:
-    empty = Sample(coloured().image, np.zeros((0, 60, 90), np.uint8), np.zeros(0, np.int64))
+    empty = Sample(coloured().image, np.zeros((0, 60, 90), np.uint8), np.zeros(0, np.int64), np.zeros(0, bool))
     _, truth = show(empty, View((64, 96), (60, 90), mirrored=True))
     assert truth.masks.shape == (0, 64, 96)
     assert truth.boxes.shape == (0, 4)

@@ -64,7 +64,7 @@ SQUARE = polygon("square", (10, 10), (50, 10), (50, 50), (10, 50))
 def test_a_yolo_folder_has_the_masks_that_its_polygons_enclose(tmp_path: Path) -> None:
     boxes_of = write_yolo(tmp_path / "set")
     read = read_data_folder(tmp_path / "set")
-    assert (read.kind, len(read.train["images"]), len(read.validation["images"])) == ("YOLO-seg", 2, 2)
+    assert (read.kind, len(read.train["images"]), len(read.validation["images"])) == ("YOLO", 2, 2)
     dataset = dataset_of(read.validation, tmp_path / "set", tmp_path)
     assert dataset.class_names == CLASS_NAMES
     for index, name in enumerate(("val0", "val1")):
@@ -72,6 +72,30 @@ def test_a_yolo_folder_has_the_masks_that_its_polygons_enclose(tmp_path: Path) -
         assert sample.labels.tolist() == [0, 1]
         for mask, box in zip(sample.masks, boxes_of[name], strict=True):
             assert np.array_equal(mask, rectangle_mask(box.left, box.top, box.right, box.bottom))
+
+
+def test_boxes_alone_are_read_as_masks_of_the_whole_box_that_are_none(tmp_path: Path) -> None:
+    write_yolo(tmp_path / "yolo")
+    (tmp_path / "yolo/labels/train/train0.txt").write_text("1 0.5 0.5 0.25 0.5\n0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    sample = dataset_of(read_data_folder(tmp_path / "yolo").train, tmp_path / "yolo", tmp_path).sample(0)
+    height, width = sample.image.shape[:2]
+    assert sample.has_mask.tolist() == [False, True]
+    box = (width * 3 // 8, height // 4, width * 5 // 8, height * 3 // 4)
+    assert np.array_equal(sample.masks[0], rectangle_mask(*box))
+
+    content = write_coco(tmp_path / "coco/images", tmp_path / "coco/labels.json")
+    outlined = content["annotations"][1]["segmentation"]
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = outlined if annotation is content["annotations"][1] else []
+        annotation["bbox"] = [10, 5, 20, 30]
+    (tmp_path / "coco/labels.json").write_text(json.dumps(content))
+    dataset = CocoDataset(tmp_path / "coco/images", tmp_path / "coco/labels.json", accept_boxes=True)
+    assert dataset.box_count == len(content["annotations"]) - 1
+    first = dataset.sample(0)
+    assert first.has_mask.tolist()[0] is False
+    assert first.masks[0].sum() == 20 * 30
+    read = read_data_folder(tmp_path / "coco")
+    assert sum(len(part["annotations"]) for part in (read.train, read.validation)) == len(content["annotations"])
 
 
 def test_a_yolo_picture_without_labels_shows_nothing(tmp_path: Path) -> None:
@@ -105,8 +129,8 @@ def test_yolo_paths_are_found_as_tools_write_them(tmp_path: Path, yaml: str) -> 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("0 0.5 0.5 0.2 0.2", r"train0.txt, line 2: a box, not a polygon"),
-        ("0 0.1 0.1 0.2 0.2 0.3", r"train0.txt, line 2: a polygon needs three or more x, y pairs, got 5 numbers"),
+        ("0 0.5 0.5 0.2", r"train0.txt, line 2: a box needs four numbers and a polygon three or more"),
+        ("0 0.1 0.1 0.2 0.2 0.3", r"train0.txt, line 2: a box needs four .* x, y pairs, got 5 numbers"),
         ("7 0.1 0.1 0.2 0.1 0.2 0.2", r"line 2: class 7 is not one of the 2"),
         ("0 0.1 0.1 20 0.1 0.2 0.2", r"line 2: coordinates must be shares of the picture's width and height"),
         ("0 0.1 nan 0.2 0.1 0.2 0.2", r"line 2: coordinates must be shares"),
@@ -241,8 +265,8 @@ def remove_picture(folder: Path, content: dict[str, Any]) -> None:
     (folder / "images" / content["images"][2]["file_name"]).unlink()
 
 
-def without_mask(folder: Path, content: dict[str, Any]) -> None:
-    content["annotations"][3]["segmentation"] = []
+def without_mask_or_right_box(folder: Path, content: dict[str, Any]) -> None:
+    content["annotations"][3] |= {"segmentation": [], "bbox": [1, 2, 3]}
 
 
 def of_nothing(folder: Path, content: dict[str, Any]) -> None:
@@ -290,7 +314,7 @@ def with_a_number_for_a_category(folder: Path, content: dict[str, Any]) -> None:
     [
         (break_picture, "labels_003.png is not a picture that can be read"),
         (remove_picture, "labels.json names labels_003.png, which is not in .*images"),
-        (without_mask, "labels.json: entry 3 of annotations, on labels_002.png, has no mask, only a box"),
+        (without_mask_or_right_box, "labels.json: entry 3 of annotations, on labels_002.png, has no mask, only a box"),
         (of_nothing, "entry 3 of annotations is of image 77, which is not listed"),
         (of_no_category, "entry 3 of annotations is of category 77, which is not listed"),
         (with_a_point, r"entry 3 .* has a polygon that is not three or more x, y pairs: \[5, 5, 6, 6\]"),
@@ -405,5 +429,5 @@ def test_pictures_that_a_camera_turned_are_read_as_they_were_labelled(tmp_path: 
 def test_the_description_counts_what_there_is(tmp_path: Path) -> None:
     write_yolo(tmp_path)
     assert str(read_data_folder(tmp_path)) == (
-        "YOLO-seg: 2 pictures to learn from with 4 instances, 2 to validate with 4; classes: square, bar"
+        "YOLO: 2 pictures to learn from with 4 instances, 2 to validate with 4; classes: square, bar"
     )

@@ -164,7 +164,7 @@ def test_yolo_outlines_are_exact_but_for_the_bridges_between_parts_and_holes(
 def test_the_trainer_learns_from_what_was_annotated(tmp_path: Path) -> None:
     """The three layouts that `--data` takes, with pictures in their place."""
     instances, expected = recording(tmp_path)
-    for name, layout in (("coco", "COCO"), ("yolo", "YOLO-seg"), ("labelme", "LabelMe")):
+    for name, layout in (("coco", "COCO"), ("yolo", "YOLO"), ("labelme", "LabelMe")):
         folder = tmp_path / name
         FORMATS[name](instances, folder)
         (folder / "images").mkdir()

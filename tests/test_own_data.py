@@ -1,3 +1,4 @@
+import json
 import re
 import shlex
 from pathlib import Path
@@ -143,6 +144,22 @@ def test_previews_are_few_small_and_show_what_was_labelled(weights: Path, tmp_pa
     masks = np.asarray(dataset.sample(0).masks.any(0))[::2, ::2]
     changed = np.abs(labels - before).sum(2) > 60
     assert (changed == masks).mean() > 0.97
+
+
+@pytest.mark.usefixtures("few_pictures")
+def test_boxes_alone_are_learnt_from_by_nano_only_and_are_measured_as_boxes(
+    folder: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = json.loads((folder / "labels.json").read_text())
+    for annotation in labels["annotations"]:
+        annotation |= {"segmentation": [], "bbox": annotation.get("bbox") or [8, 8, 40, 40]}
+    (folder / "labels.json").write_text(json.dumps(labels))
+    given = ("--data", folder, "--device", "cpu", "--workers", 0)
+    assert run(*given, "--init", weights, "--out", tmp_path / "run") == 0
+    assert "box AP" in capsys.readouterr().err
+    assert "Best: box AP" in (tmp_path / "run/report.html").read_text()
+    assert run(*given, "--variant", "light-r18", "--init", weights, "--out", tmp_path / "light") == 2
+    assert "instances with a box and no mask: only nano learns from boxes" in capsys.readouterr().err
 
 
 def test_a_variant_without_published_weights_asks_for_some_to_start_from(

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from solov2.data.coco_file import read_coco, twice_in
+from solov2.data.coco_file import IS_BOX, read_coco, twice_in
 from solov2.data.segmentations import mask_of
 from solov2.errors import DatasetError, UnknownNameError
 from solov2.pixel_limit import check_file
@@ -28,11 +28,13 @@ class Sample:
         image: (H, W, 3) uint8 RGB.
         masks: (N, H, W) uint8 of zeros and ones.
         labels: (N,) int64.
+        has_mask: (N,) False where only a box was annotated, so that the mask is all of it.
     """
 
     image: Image
     masks: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
+    has_mask: npt.NDArray[np.bool_]
 
 
 class CocoDataset:
@@ -45,8 +47,17 @@ class CocoDataset:
         annotations: all of the file's annotations, those of other categories too.
     """
 
-    def __init__(self, images_folder: Path, annotations_file: Path, class_names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        images_folder: Path,
+        annotations_file: Path,
+        class_names: Sequence[str] | None = None,
+        *,
+        accept_boxes: bool = False,
+    ) -> None:
         """Read `annotations_file`; `class_names` picks and orders the categories, None takes all by rising id.
+
+        With `accept_boxes` an annotation may have a box and no mask: its mask is then all of the box.
 
         Raises:
             DatasetError: the file cannot be read or is not COCO's, the folder is missing, a class is named twice.
@@ -54,7 +65,7 @@ class CocoDataset:
         """
         self.images_folder = images_folder
         self.annotations_file = annotations_file
-        content = read_coco(annotations_file)
+        content = read_coco(annotations_file, accept_boxes)
         if not images_folder.is_dir():
             raise DatasetError(f"no such folder of pictures: {images_folder}")
         categories = sorted(content["categories"], key=lambda category: category["id"])
@@ -90,6 +101,12 @@ class CocoDataset:
     def has_category(self, category_id: int) -> bool:
         """Return whether the file has this category, chosen or not."""
         return category_id in self._ids.values()
+
+    @property
+    def box_count(self) -> int:
+        """How many instances of the chosen categories have a box and no mask."""
+        boxes = (annotation for annotation in self.annotations if annotation.get(IS_BOX))
+        return sum(annotation["category_id"] in self.category_ids for annotation in boxes)
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -137,6 +154,7 @@ class CocoDataset:
             image,
             np.stack(masks) if masks else np.zeros((0, *size), np.uint8),
             np.array([self.category_ids.index(annotation["category_id"]) for annotation in chosen], np.int64),
+            np.array([not annotation.get(IS_BOX) for annotation in chosen], np.bool_),
         )
 
     def _instances_of(self, entry: dict[str, Any]) -> list[dict[str, Any]]:

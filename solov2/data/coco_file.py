@@ -11,6 +11,7 @@ from solov2.errors import DatasetError, brief
 from solov2.masks.rle import MAX_PIXELS
 
 Content = dict[str, Any]  # of an annotation file
+IS_BOX = "is_box"  # key of an annotation whose segmentation is all of its box, as nobody outlined it
 
 
 def read_json(path: Path) -> Any:
@@ -29,8 +30,12 @@ def read_json(path: Path) -> Any:
         raise DatasetError(f"{path} is not JSON that can be read: its values are nested too deep") from None
 
 
-def read_coco(path: Path) -> Content:
+def read_coco(path: Path, accept_boxes: bool = False) -> Content:
     """Return what an annotation file holds, every entry checked for what training and evaluation need.
+
+    Args:
+        path: the file.
+        accept_boxes: an annotation may have a box and no mask; it gets all of its box as a mask, and `IS_BOX`.
 
     Raises:
         DatasetError: the file cannot be read, is not COCO's format, or an entry is broken.
@@ -42,10 +47,28 @@ def read_coco(path: Path) -> Content:
         raise DatasetError(f"{path} is not in COCO's format: it has no list of {', '.join(missing)}")
     if not content["images"]:
         raise DatasetError(f"{path} lists no images")
+    if accept_boxes:
+        _outline_boxes(content["annotations"])
     _check_fields(content, path)
     _check_doubles(content, path)
     _check_annotations(content, path)
     return dict(content)
+
+
+def box_outline(left: float, top: float, right: float, bottom: float) -> list[float]:
+    """Return the polygon of a box."""
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+def _outline_boxes(annotations: list[Any]) -> None:
+    for annotation in annotations:
+        if isinstance(annotation, dict) and not annotation.get("segmentation") and _is_box(annotation.get("bbox")):
+            left, top, width, height = annotation["bbox"]
+            annotation |= {"segmentation": [box_outline(left, top, left + width, top + height)], IS_BOX: True}
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(isinstance(side, int | float) for side in value)
 
 
 def is_name(value: object) -> bool:

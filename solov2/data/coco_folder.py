@@ -73,7 +73,7 @@ def _is_coco(path: Path) -> bool:
 
 def _located(annotations_file: Path, folder: Path) -> Content:
     """Return the file's content with the pictures' paths relative to `folder`."""
-    content = read_coco(annotations_file)
+    content = read_coco(annotations_file, accept_boxes=True)
     names = [image["file_name"] for image in content["images"]]
     places = [annotations_file.parent, folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
     places = [place for place in places if (place / names[0]).is_file()]

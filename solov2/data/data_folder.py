@@ -19,7 +19,7 @@ from solov2.errors import DatasetError
 Reader = Callable[[Path], tuple[Content, Content | None] | None]
 
 READERS: dict[str, Reader] = {
-    "YOLO-seg": read_yolo_folder,
+    "YOLO": read_yolo_folder,
     "LabelMe": read_labelme_folder,
     "COCO": read_coco_folder,
 }

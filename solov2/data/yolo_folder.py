@@ -1,13 +1,14 @@
-"""A folder in YOLO's segmentation layout: data.yaml, pictures, and a text file of polygons for each picture.
+"""A folder in YOLO's layout: data.yaml, pictures, and a text file of polygons or boxes for each picture.
 
-A line of such a file is a class number and x, y pairs as shares of the picture's width and height.
+A line of such a file is a class number and x, y pairs as shares of the picture's width and height, or the centre, the
+width and the height of a box.
 """
 
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from solov2.data.coco_file import Content, is_name
+from solov2.data.coco_file import IS_BOX, Content, box_outline, is_name
 from solov2.data.picture_files import find_pictures, upright_entry
 from solov2.errors import DatasetError, brief
 from solov2.pixels import Size
@@ -95,9 +96,16 @@ def _content(pictures: list[Path], names: list[str], folder: Path) -> Content:
     annotation_ids = count(1)
     for number, picture in enumerate(pictures, 1):
         images.append({"id": number, **upright_entry(picture, folder)})
-        for label, polygon in _polygons(_label_file(picture), names, (images[-1]["height"], images[-1]["width"])):
+        size = images[-1]["height"], images[-1]["width"]
+        for label, polygon, is_box in _polygons(_label_file(picture), names, size):
             annotations.append(
-                {"id": next(annotation_ids), "image_id": number, "category_id": label + 1, "segmentation": [polygon]}
+                {
+                    "id": next(annotation_ids),
+                    "image_id": number,
+                    "category_id": label + 1,
+                    "segmentation": [polygon],
+                    **({IS_BOX: True} if is_box else {}),
+                }
             )
     categories = [{"id": label + 1, "name": name} for label, name in enumerate(names)]
     return {"images": images, "annotations": annotations, "categories": categories}
@@ -112,8 +120,8 @@ def _label_file(picture: Path) -> Path:
     return Path(*parts)
 
 
-def _polygons(path: Path, names: list[str], size: Size) -> list[tuple[int, list[float]]]:
-    """Return the label and the polygon in pixels of each line."""
+def _polygons(path: Path, names: list[str], size: Size) -> list[tuple[int, list[float], bool]]:
+    """Return the label and the polygon in pixels of each line, and whether it is that of a box."""
     if not path.is_file():
         return []
     polygons = []
@@ -126,18 +134,21 @@ def _polygons(path: Path, names: list[str], size: Size) -> list[tuple[int, list[
             flaw = _flaw(values, len(names))
             if flaw:
                 raise DatasetError(f"{path}, line {number}: {flaw}")
-            scale = (size[1], size[0]) * (len(values) // 2)
-            polygons.append((int(values[0]), [value * side for value, side in zip(values[1:], scale, strict=True)]))
+            label, *shares = values
+            if len(shares) == 4:
+                x, y, width, height = shares
+                shares = box_outline(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+            scale = (size[1], size[0]) * (len(shares) // 2)
+            polygon = [value * side for value, side in zip(shares, scale, strict=True)]
+            polygons.append((int(label), polygon, len(values) == 5))
     return polygons
 
 
 def _flaw(values: list[float], classes: int) -> str | None:
     if values[0] not in range(classes):
         return f"class {values[0]:g} is not one of the {classes} that the YAML file names"
-    if len(values) == 5:
-        return "a box, not a polygon. Only outlines can be learnt from"
-    if len(values) < 7 or len(values) % 2 == 0:
-        return f"a polygon needs three or more x, y pairs, got {len(values) - 1} numbers"
+    if len(values) != 5 and (len(values) < 7 or len(values) % 2 == 0):
+        return f"a box needs four numbers and a polygon three or more x, y pairs, got {len(values) - 1} numbers"
     if not all(-_TOLERANCE <= value <= 1 + _TOLERANCE for value in values[1:]):
         return "coordinates must be shares of the picture's width and height, in [0, 1]"
     return None

@@ -59,8 +59,8 @@ class Match:
 def instance_targets(truth: GroundTruth) -> InstanceTargets:
     """Return the targets of one padded input image."""
     has_mask = np.ones(len(truth.labels), np.bool_) if truth.has_mask is None else truth.has_mask
-    arrays = (torch.from_numpy(array) for array in (truth.labels, truth.boxes))
-    return InstanceTargets(*arrays, coverage(truth.masks), torch.from_numpy(has_mask))
+    labels, boxes = torch.from_numpy(truth.labels), torch.from_numpy(truth.boxes)
+    return InstanceTargets(labels, boxes, coverage(truth.masks), torch.from_numpy(has_mask))
 
 
 def coverage(masks: npt.NDArray[np.uint8]) -> Tensor:

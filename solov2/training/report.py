@@ -79,9 +79,9 @@ def _text(x: float, y: float, text: str, colour: str = "#444") -> str:
 
 
 def _summary(best: dict[str, Any]) -> str:
-    minutes = best["seconds"] / 60
+    minutes, measured = best["seconds"] / 60, best.get("measured", "mask")
     return (
-        f"<p>Best: mask AP {best['validation']['AP']:.3f}, AP50 {best['validation']['AP50']:.3f} after epoch "
+        f"<p>Best: {measured} AP {best['validation']['AP']:.3f}, AP50 {best['validation']['AP50']:.3f} after epoch "
         f"{best['epoch']}, {minutes:.1f} minutes of training.</p>"
     )
 
@@ -91,7 +91,7 @@ def _class_table(metrics: dict[str, Any]) -> str:
         f"<tr><td>{escape(name)}</td><td>{_figure(values['AP'])}</td><td>{_figure(values['AP50'])}</td></tr>"
         for name, values in metrics["classes"].items()
     )
-    return f"<table><tr><th>class</th><th>mask AP</th><th>AP50</th></tr>{rows}</table>"
+    return f"<table><tr><th>class</th><th>AP</th><th>AP50</th></tr>{rows}</table>"
 
 
 def _figure(value: float) -> str:

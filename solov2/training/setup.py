@@ -12,7 +12,7 @@ from solov2.checkpoints.checkpoint import read_checkpoint
 from solov2.checkpoints.published import weights_path
 from solov2.data.coco_dataset import CocoDataset
 from solov2.data.data_folder import read_data_folder
-from solov2.errors import SOLOv2Error
+from solov2.errors import DatasetError, SOLOv2Error
 from solov2.files import writing
 from solov2.network.model import SOLOv2
 from solov2.training.distributed import Processes
@@ -46,10 +46,13 @@ def open_data(options: argparse.Namespace, processes: Processes) -> Data:
         if processes.is_first:
             _convert(options.data, annotations, val_annotations)
         processes.wait()
-    train = CocoDataset(images, annotations, options.classes.split(",") if options.classes else None)
+    classes = options.classes.split(",") if options.classes else None
+    train = CocoDataset(images, annotations, classes, accept_boxes=True)
     if len(train) < processes.count:
         raise SOLOv2Error(f"{processes.count} processes need as many pictures at least, got {len(train)}")
-    validation = CocoDataset(val_images, val_annotations, train.class_names) if val_annotations else None
+    validation = None
+    if val_annotations:
+        validation = CocoDataset(val_images, val_annotations, train.class_names, accept_boxes=True)
     return Data(train, validation)
 
 
@@ -93,7 +96,16 @@ def start_run(
     dtype: torch.dtype,
     processes: Processes,
 ) -> Run:
-    """Return the run that is in the options' folder, or else a fresh one from the weights that they name."""
+    """Return the run that is in the options' folder, or else a fresh one from the weights that they name.
+
+    Raises:
+        DatasetError: the data have boxes alone, and the variant cannot learn from those.
+    """
+    if data.train.box_count and VARIANTS[config.variant].grid_sizes is not None:
+        raise DatasetError(
+            f"{data.train.annotations_file} has {data.train.box_count} instances with a box and no mask: only nano "
+            f"learns from boxes, {config.variant} needs outlines"
+        )
     torch.manual_seed(config.seed)
     model = SOLOv2(VARIANTS[config.variant], _class_names(options, config, data.train))
     model.mask_head.initialise()

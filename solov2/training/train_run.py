@@ -135,19 +135,22 @@ def _log_step(log: Log, run: Run, step_losses: Losses, norm: float, per_epoch: i
 
 
 def _validate(run: Run, validation: CocoDataset | None, out: Path, log: Log, epoch: int) -> None:
-    ap = run.best_ap
+    ap, metadata = run.best_ap, {"epoch": epoch + 1}
     if validation is not None:
-        metrics = coco_metrics(validation, predictions(run.averaged, validation))
-        log.write(step=run.step, epoch=epoch + 1, seconds=round(run.trained_seconds, 1), validation=metrics)
+        measured = "box" if validation.box_count else "mask"  # no mask can be measured against a box
+        kind = {"box": "bbox", "mask": "segm"}[measured]
+        metrics = coco_metrics(validation, predictions(run.averaged, validation), kind)
+        seconds = round(run.trained_seconds, 1)
+        log.write(step=run.step, epoch=epoch + 1, seconds=seconds, measured=measured, validation=metrics)
         by_class = ", ".join(f"{name} {values['AP50']:.3f}" for name, values in list(metrics["classes"].items())[:5])
         tqdm.write(
-            f"epoch {epoch + 1}: mask AP {metrics['AP']:.3f}, AP50 {metrics['AP50']:.3f} ({by_class})", sys.stderr
+            f"epoch {epoch + 1}: {measured} AP {metrics['AP']:.3f}, AP50 {metrics['AP50']:.3f} ({by_class})", sys.stderr
         )
         write_previews(run.averaged, validation, out / "pictures", epoch + 1)
         ap = metrics["AP"]
+        metadata[f"{measured}_ap"] = round(ap, 4)
     if ap >= run.best_ap:
         run.best_ap = ap
-        metadata = {"epoch": epoch + 1, "mask_ap": round(ap, 4)} if validation else {"epoch": epoch + 1}
         model = run.averaged
         save_checkpoint(out / "best.safetensors", model.state_dict(), model.variant.name, model.class_names, metadata)
 
