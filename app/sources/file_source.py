@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from app.sources.selection import EVERYTHING, Selection
+from app.sources.wrapped import WrappedSource
 from app.stream.frames import Frame
 from app.stream.parts import Source
 
@@ -16,23 +17,14 @@ class FileSource(Source, Protocol):
         ...
 
 
-class SelectedSource:
+class SelectedSource(WrappedSource):
     """A selection of the frames of another source."""
 
     def __init__(self, source: FileSource, selection: Selection) -> None:
         """Take over `source`."""
-        self.source_id = source.source_id
-        self.is_live = source.is_live
-        self.frame_rate = source.frame_rate
-        self.frame_count = source.frame_count
-        self.frame_hw = source.frame_hw
-        self.time_base = source.time_base
-        self._source, self._selection = source, selection
+        super().__init__(source)
+        self._file, self._selection = source, selection
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the selected frames; raise what the source raises."""
-        return self._source.frames(self._selection)
-
-    def close(self) -> None:
-        """Close the source."""
-        self._source.close()
+        return self._file.frames(self._selection)

@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from app.sources.wrapped import WrappedSource
 from app.stream.frames import Frame
 
 if TYPE_CHECKING:
     from app.stream.parts import Source
 
 
-class PacedSource:
+class PacedSource(WrappedSource):
     """Gives each frame of another source when its timestamp is due, and lets the last one stand as long as the others.
 
     What is late is not made up for: the frames that follow keep their distance. A frame's age begins when it is given.
@@ -20,13 +21,7 @@ class PacedSource:
 
     def __init__(self, source: "Source") -> None:
         """Take over `source`, which is not live."""
-        self.source_id = source.source_id
-        self.is_live = source.is_live
-        self.frame_rate = source.frame_rate
-        self.frame_count = source.frame_count
-        self.frame_hw = source.frame_hw
-        self.time_base = source.time_base
-        self._source = source
+        super().__init__(source)
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -45,7 +40,7 @@ class PacedSource:
     def close(self) -> None:
         """Stop at once, also between two frames that lie far apart."""
         self._closed.set()
-        self._source.close()
+        super().close()
 
     def _closes_before(self, due_at: float) -> bool:
         remaining = due_at - time.monotonic()

@@ -22,7 +22,13 @@ FORMATS: dict[str, Callable[[Path, Path], Path]] = {
     "masks": partial(_write, "masks:write_masks"),
     "youtube-vis": partial(_write, "youtube_vis:write_youtube_vis"),
 }
-"""From a format's name to what writes it: called with an `instances.jsonl` and a folder, it returns what it wrote."""
+"""From a format's name to its writer, a function of two paths:
+
+- an `instances.jsonl`, read frame by frame; `SourceError` if it cannot be read;
+- the folder to write into, made if it is missing; `SinkError` if a file cannot be written.
+
+It returns the path of the file or folder that it wrote, which appears under its name only when it is whole.
+"""
 
 NEED_TRACK_IDS = frozenset({"youtube-vis"})
 """The formats that are refused where nobody tracked."""

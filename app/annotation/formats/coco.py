@@ -17,16 +17,7 @@ def write_coco(instances: Path, folder: Path) -> Path:
     annotation is a crowd, which readers ignore. What COCO does not know is kept beside it: `score`, and `frame` and
     `seconds` of a picture.
 
-    Args:
-        instances: an `instances.jsonl`.
-        folder: made if it is missing.
-
-    Returns:
-        What was written.
-
-    Raises:
-        SourceError: `instances` cannot be read.
-        SinkError: the file cannot be written.
+    Arguments, result and errors are those of each writer in `app.annotation.formats.FORMATS`.
     """
     recording = InstancesFile(instances)
     path = folder / "coco.json"

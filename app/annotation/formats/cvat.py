@@ -25,16 +25,7 @@ def write_cvat(instances: Path, folder: Path) -> Path:
     Each mask has the attributes `score` and `track_id`. CVAT keeps those that a task's labels declare; the file's own
     `meta` says how.
 
-    Args:
-        instances: an `instances.jsonl`.
-        folder: made if it is missing.
-
-    Returns:
-        What was written.
-
-    Raises:
-        SourceError: `instances` cannot be read.
-        SinkError: the file cannot be written.
+    Arguments, result and errors are those of each writer in `app.annotation.formats.FORMATS`.
     """
     recording = InstancesFile(instances)
     frame_count = sum(1 for _ in recording)

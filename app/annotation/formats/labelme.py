@@ -17,16 +17,7 @@ def write_labelme(instances: Path, folder: Path) -> Path:
 
     LabelMe looks for the pictures in `images/` beside `labelme/`. Its group number is the track id.
 
-    Args:
-        instances: an `instances.jsonl`.
-        folder: made if it is missing.
-
-    Returns:
-        The folder that was written.
-
-    Raises:
-        SourceError: `instances` cannot be read.
-        SinkError: a file cannot be written.
+    Arguments, result and errors are those of each writer in `app.annotation.formats.FORMATS`.
     """
     recording = InstancesFile(instances)
     path = folder / "labelme"

@@ -15,16 +15,7 @@ def write_masks(instances: Path, folder: Path) -> Path:
     The number is the instance's place in its frame, best first. A track id follows its category: `001_person_id3.png`.
     A frame without instances has an empty folder.
 
-    Args:
-        instances: an `instances.jsonl`.
-        folder: made if it is missing.
-
-    Returns:
-        The folder that was written.
-
-    Raises:
-        SourceError: `instances` cannot be read.
-        SinkError: a file cannot be written.
+    Arguments, result and errors are those of each writer in `app.annotation.formats.FORMATS`.
     """
     recording = InstancesFile(instances)
     path = folder / "masks"

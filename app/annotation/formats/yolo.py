@@ -34,16 +34,7 @@ def write_yolo(instances: Path, folder: Path) -> Path:
     A frame without instances has an empty file. YOLO's layout has the pictures in `images/` beside `labels/`. It has no
     place for scores or track ids. Which pictures are for validation is left to who trains.
 
-    Args:
-        instances: an `instances.jsonl`.
-        folder: made if it is missing.
-
-    Returns:
-        The YAML file.
-
-    Raises:
-        SourceError: `instances` cannot be read.
-        SinkError: a file cannot be written.
+    Arguments, result and errors are those of each writer in `app.annotation.formats.FORMATS`.
     """
     recording = InstancesFile(instances)
     with atomic_folder(folder / "labels") as partial:
