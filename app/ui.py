@@ -19,7 +19,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from app.page.server_options import build_parser, check_listening
+from app.page.server_options import build_parser, check_listening, plans_of
 from app.sinks.writable import writing
 from app.stream_errors import AppError
 from solov2.cli import importing, run_command
@@ -47,6 +47,7 @@ def serve(options: argparse.Namespace) -> int:
     if is_first:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         check_listening(options)
+        plans_of(options)  # a mistake in it is told before the long imports
     with importing():
         from app.page.build import build_blocks, build_site, launch_options
         from app.page.site import Site
@@ -59,6 +60,8 @@ def serve(options: argparse.Namespace) -> int:
         previous = site
         site = previous if isinstance(previous, Site) else build_site(options, Path(folder))
         demo = build_blocks(site)
+        if site is not previous:
+            site.start_own()
         launch(demo, arguments)
         if previous is not None and previous is not site:
             previous.close()

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from app.page.status import stream_status
 from app.page.stream_runner import Engine
 from app.sources.demo import DemoSource
 from tests.browser import chromium, served, write_camera
@@ -49,7 +50,7 @@ def main() -> None:
         camera = write_camera(folder / "camera.mjpeg")
         cache = folder / "page"
         cache.mkdir()
-        arguments = ["--folder", str(clips), "--port", "7941", *(["--model", options.model] if options.model else [])]
+        arguments = ["--folder", str(clips), *(["--model", options.model] if options.model else [])]
         with (
             chromium(camera) as browser,
             served(cache, *arguments, with_fake_model=options.model is None) as (address, site),
@@ -77,7 +78,7 @@ def start(page: Any, kind: str) -> None:
     """Start the stream of a kind, and wait until it is shown."""
     page.get_by_label(kind, exact=True).check()
     page.wait_for_timeout(3000)
-    page.get_by_role("button", name="Start", exact=True).click()
+    page.locator("#start").click()
     page.wait_for_function("window.solov2.status.state === 'running' && window.solov2.painted > 20", timeout=120_000)
 
 
@@ -86,9 +87,9 @@ def compare_with_window(page: Any, engine: Engine, clip: Path, model: str, secon
     ratios = []
     for _ in range(3):
         start(page, FILE)
-        first, began = engine.status()["stats"]["displayed"], time.monotonic()
+        first, began = stream_status(engine)["stats"]["displayed"], time.monotonic()
         page.wait_for_timeout(1000 * seconds)
-        on_page = (engine.status()["stats"]["displayed"] - first) / (time.monotonic() - began)
+        on_page = (stream_status(engine)["stats"]["displayed"] - first) / (time.monotonic() - began)
         engine.stop()
         stats = clip.parent.parent / "stats.json"
         command = [sys.executable, "-m", "app.webcam", "--source", str(clip), "--model", model, "--headless"]

@@ -4,8 +4,8 @@ import argparse
 import asyncio
 import base64
 import shutil
-import time
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+import socket
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,16 @@ def closing_event_loops() -> Iterator[None]:
                 loop.close()
 
 
+def free_port() -> int:
+    """Return the number of a port of this machine that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
 @contextmanager
 def served(folder: Path, *arguments: str, with_fake_model: bool = True) -> Iterator[tuple[str, Site]]:
-    """Serve a page; yield its address and its site."""
-    options = options_of(*arguments)
+    """Serve a page at a free port; yield its address and its site."""
+    options = options_of("--port", str(free_port()), *arguments)
     folder.mkdir(parents=True, exist_ok=True)
     with closing_event_loops(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
@@ -128,13 +134,6 @@ def write_camera(path: Path, wh: tuple[int, int] = (640, 480), count: int = 20) 
         jpegs.append(cv2.imencode(".jpg", bgr)[1].tobytes())
     path.write_bytes(b"".join(jpegs))
     return path
-
-
-def wait_until(is_true: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
 
 
 def drop_file(page: Any, selector: str, path: Path, kind: str) -> None:

@@ -12,6 +12,7 @@ import argparse
 import http.server
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -30,7 +31,8 @@ from urllib.parse import urlsplit
 
 from websockets.sync.client import connect
 
-from tests.browser import chromium, wait_until
+from tests.browser import chromium, free_port
+from tests.waiting import wait_until
 
 EVIL = "evil.example"
 LOGIN = "anna:word"
@@ -52,7 +54,8 @@ const shows = (tag, attributes) => within(new Promise((done) => {
     const look = setInterval(() => one.naturalWidth > 0 && done(!clearInterval(look)), 100); // a stream never ends
 }));
 """
-STEER = """JSON.stringify({ data: [wanted], fn_index: steer, session_hash: "foreign" })"""
+CHANGE = """JSON.stringify({ data: [wanted, -1].slice(0, change.inputs), fn_index: change.number,
+    session_hash: "foreign" })"""
 ACTIONS = {
     "read a snapshot": "reads('live/snapshot.png')",
     "read it with X-Forwarded-Host": "reads('live/snapshot.png', { headers: { 'X-Forwarded-Host': location.host } })",
@@ -74,10 +77,11 @@ ACTIONS = {
         await fetch(page + "gradio_api/upload", options);
         return null;
     })())""",
-    "steer by a script": f"""within(fetch(page + "gradio_api/run/predict", {{ method: "POST", credentials: "include",
-        headers: {{ "Content-Type": "application/json" }}, body: {STEER} }}).then(() => null))""",
-    "steer by a form": f"""within(fetch(page + "gradio_api/run/predict", {{ method: "POST", mode: "no-cors",
-        credentials: "include", headers: {{ "Content-Type": "text/plain" }}, body: {STEER} }}).then(() => null))""",
+    "change a control by a script": f"""within(fetch(page + "gradio_api/run/predict", {{
+        method: "POST", credentials: "include", headers: {{ "Content-Type": "application/json" }}, body: {CHANGE}
+    }}).then(() => null))""",
+    "change a control by a form": f"""within(fetch(page + "gradio_api/run/predict", {{ method: "POST", mode: "no-cors",
+        credentials: "include", headers: {{ "Content-Type": "text/plain" }}, body: {CHANGE} }}).then(() => null))""",
     "reach the page by its own name": """within(fetch(page.replace(/\\/\\/[^:]+/, `//${location.hostname}`) + "config",
         { mode: "no-cors" }).then(() => null))""",
 }
@@ -149,11 +153,6 @@ def empty_site() -> Iterator[int]:
             server.shutdown()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 def is_listening(port: int) -> bool:
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
@@ -183,19 +182,19 @@ def try_all(page: Served) -> dict[tuple[str, str], bool]:
     ):
         context = browser.new_context()
         own = context.new_page()
-        steer = use_as_owner(own, page)
+        change = use_as_owner(own, page)
         tried: dict[tuple[str, str], bool] = {}
         for origin in ("127.0.0.1", "localhost", EVIL):
             tab = context.new_page()
             tab.goto(f"http://{origin}:{port}/")
-            attempt = Attempt(tab, origin, page, steer)
+            attempt = Attempt(tab, origin, page, change)
             tried |= {(origin, action): attempt.succeeds(action) for action in ACTIONS}
             tab.close()
         return tried
 
 
-def use_as_owner(own: Any, page: Served) -> int:
-    """Log in where that is asked for and start the built-in clip; return the number of the event that steers."""
+def use_as_owner(own: Any, page: Served) -> dict[str, int]:
+    """Log in where that is asked for and start the built-in clip; return the event that changes a control."""
     own.set_default_timeout(120_000)
     own.goto(page.address)
     if page.login:
@@ -204,41 +203,43 @@ def use_as_owner(own: Any, page: Served) -> int:
         own.get_by_label("password").fill(word)
         own.get_by_role("button", name="Login").click()
     own.wait_for_function("window.solov2?.status.connected")
-    own.get_by_role("button", name="Start", exact=True).click()
+    own.get_by_role("button", name=re.compile("^Start")).first.click()
     own.wait_for_function("window.solov2.painted >= 3")
-    find = """() => { const score = gradio_config.components.find((one) => one.props.label?.endsWith("score")).id;
-        return gradio_config.dependencies.find((one) => one.targets.some(([id]) => id === score)).id; }"""
-    number = int(own.evaluate(find))
+    find = """() => { const labels = ["Confidence", "Least score"]; // the latter in older trees
+        const score = gradio_config.components.find((one) => labels.includes(one.props.label)).id;
+        const event = gradio_config.dependencies.find((one) => one.targets.some(([id]) => id === score));
+        return { number: event.id, inputs: event.inputs.length }; }"""
+    event: dict[str, int] = own.evaluate(find)
     own.get_by_role("button", name="Pause").click()  # the last picture stays, and the processor is free for the tries
     own.wait_for_function("window.solov2.status.state === 'paused'")
     own.goto("about:blank")
-    return number
+    return event
 
 
 class Attempt:
     """What a foreign site tries in the browser of somebody who uses the page."""
 
-    def __init__(self, tab: Any, origin: str, page: Served, steer: int) -> None:
+    def __init__(self, tab: Any, origin: str, page: Served, change: dict[str, int]) -> None:
         """Try nothing yet.
 
         Args:
             tab: shows a document of the foreign site, in the browser of somebody who uses the page.
             origin: the host's name of that site.
             page: what is tried on.
-            steer: the number of the event by which the score is set.
+            change: the number of the event by which the score is set, and of its inputs.
         """
-        self._tab, self._origin, self._page, self._steer = tab, origin, page, steer
+        self._tab, self._origin, self._page, self._change = tab, origin, page, change
         self._picture = list((Path(__file__).parent.parent / "docs" / "page-picture.webp").read_bytes())
 
     def succeeds(self, action: str) -> bool:
         """Whether the foreign site gets its way with one action."""
         wanted = secrets.randbelow(80) / 1000 + 0.9  # another score for each try
-        given = [self._page.address, self._steer, wanted, self._picture]
-        script = f"async ([page, steer, wanted, bytes]) => {{ {HELPERS} return {ACTIONS[action]}; }}"
+        given = [self._page.address, self._change, wanted, self._picture]
+        script = f"async ([page, change, wanted, bytes]) => {{ {HELPERS} return {ACTIONS[action]}; }}"
         is_told = self._tab.evaluate(script, given)
         if action == "upload a file":
             return any(self._page.folder.rglob(f"foreign-{self._origin}*"))
-        if action.startswith("steer"):
+        if action.startswith("change"):
             time.sleep(0.3)
             return bool(abs(self._page.status()["controls"]["score_threshold"] - wanted) < 1e-6)
         if action == "show the page in a frame":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.sinks import jpeg_sink
-from app.sinks.jpeg_sink import Jpeg, JpegSink, LatestJpeg, multipart
+from app.sinks.jpeg_sink import Jpeg, JpegSink, LatestJpeg, Viewer, multipart
 from app.stream.controls import ControlPanel
 from app.stream.frames import Result
 from tests.fake_instances import result_of
@@ -15,6 +15,10 @@ from tests.fake_media import grey
 
 def jpeg(number: int) -> Jpeg:
     return Jpeg(bytes([number]), float(number), 0.0)
+
+
+async def newest(viewer: Viewer) -> Jpeg:
+    return (await viewer.next())[1]
 
 
 def drawn_result(drawn: list[Result], value: int = 99, pts: int = 0) -> Result:
@@ -52,9 +56,9 @@ def test_one_picture_is_encoded_once_for_all_viewers(monkeypatch: pytest.MonkeyP
         board = LatestJpeg()
         drawn: list[Result] = []
         sink = JpegSink(board, ControlPanel())
-        with board.viewer() as one, board.viewer() as other:
+        with Viewer(board) as one, Viewer(board) as other:
             await asyncio.to_thread(sink.write, drawn_result(drawn, 200, pts=15))
-            first, second = await one.next(), await other.next()
+            first, second = await newest(one), await newest(other)
             assert first is second
             assert first.pts_seconds == 0.5
             shown = cv2.imdecode(np.frombuffer(first.data, np.uint8), cv2.IMREAD_COLOR)
@@ -71,11 +75,11 @@ def test_a_slow_viewer_gets_the_newest_and_misses_the_others() -> None:
     async def look() -> list[float]:
         board = LatestJpeg()
         seen = []
-        with board.viewer() as viewer:
+        with Viewer(board) as viewer:
             for number in range(5):
                 board.post(jpeg(number))
-            seen.append((await viewer.next()).pts_seconds)
-            waiting = asyncio.create_task(viewer.next())
+            seen.append((await newest(viewer)).pts_seconds)
+            waiting = asyncio.create_task(newest(viewer))
             await asyncio.sleep(0.05)
             assert not waiting.done()
             await asyncio.to_thread(board.post, jpeg(9))
@@ -88,7 +92,7 @@ def test_a_slow_viewer_gets_the_newest_and_misses_the_others() -> None:
 def test_posting_takes_no_time_however_many_viewers_sleep() -> None:
     async def look() -> float:
         board = LatestJpeg()
-        viewers = [board.viewer() for _ in range(100)]
+        viewers = [Viewer(board) for _ in range(100)]
         for viewer in viewers:
             viewer.__enter__()
         started = time.perf_counter()
@@ -97,7 +101,7 @@ def test_posting_takes_no_time_however_many_viewers_sleep() -> None:
         took = time.perf_counter() - started
         for viewer in viewers:
             viewer.__exit__(None, None, None)
-        assert board.viewer_count == 0
+        assert len(board.viewers) == 0
         return took
 
     assert asyncio.run(look()) < 2
@@ -109,7 +113,7 @@ def test_a_change_of_controls_shows_on_the_last_picture() -> None:
         drawn: list[Result] = []
         panel = ControlPanel()
         sink = JpegSink(board, panel)
-        with board.viewer():
+        with Viewer(board):
             sink.write(drawn_result(drawn))
             sink.idle()
             assert len(drawn) == 1
@@ -127,9 +131,9 @@ def test_who_begins_to_look_while_nothing_moves_sees_the_last_picture() -> None:
         drawn: list[Result] = []
         sink = JpegSink(board, ControlPanel())
         sink.write(drawn_result(drawn))
-        with board.viewer() as viewer:
+        with Viewer(board) as viewer:
             sink.idle()
-            assert (await viewer.next()).data
+            assert (await newest(viewer)).data
         assert len(drawn) == 1
 
     asyncio.run(look())
@@ -141,9 +145,9 @@ def test_the_multipart_answer_carries_each_jpeg_whole() -> None:
         board.post(Jpeg(b"abc", 0.0, 0.0))
         parts = multipart(board)
         answer = await anext(parts) + await anext(parts)
-        assert board.viewer_count == 1
+        assert len(board.viewers) == 1
         await parts.aclose()
-        assert board.viewer_count == 0
+        assert len(board.viewers) == 0
         return answer
 
     assert asyncio.run(look()) == (

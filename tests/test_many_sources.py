@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from app import webcam
-from app.sinks.grid import PanelGroup, compose, tile_at
+from app.sinks.grid import compose, tile_at
 from app.sources import lasting, open_source, redact
-from app.stream.controls import ControlPanel, Controls
+from app.stream.controls import ControlPanel, Controls, PanelGroup
 from app.stream.frames import Frame
 from tests.fake_media import grey, write_video
 from tests.fake_model import use_fake_model

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
+from app.page import source_fields
 from app.page.access import Access
-from app.page.live_tab import ADDRESS, CAMERA, FILE, chosen_source
 from app.page.origin import is_loopback
 from app.page.server_options import (
     LOGIN_VARIABLE,
@@ -18,6 +18,8 @@ from app.page.server_options import (
     models_of,
 )
 from app.page.site import Site
+from app.page.source_fields import ADDRESS, CAMERA, FILE, SourceWish, file_choices, find_single, kinds_of
+from app.sources.camera import Camera
 from app.sources.network import open_network
 from app.stream_errors import AppError, SourceError
 from tests.fake_media import grey, write_picture
@@ -67,13 +69,13 @@ def test_a_number_never_names_a_folder_of_the_server(tmp_path: Path, monkeypatch
     write_picture(tmp_path / "20240101" / "secret.png", grey(1))
     site = cast(Site, SimpleNamespace(access=Access(cameras=True)))
     with pytest.raises(SourceError, match="a camera is a number such as 0"):
-        chosen_source(site, CAMERA, "20240101", "visit")
+        find_single(site, SourceWish(CAMERA, camera="20240101"))
 
 
 def test_a_playlist_of_an_open_folder_opens_no_other_file(clips: Path) -> None:
     (clips / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n")
     site = cast(Site, SimpleNamespace(access=Access((clips,))))
-    _, opens = chosen_source(site, FILE, str(clips / "list.mp4"), "visit")
+    _, opens = find_single(site, SourceWish(FILE, file=str(clips / "list.mp4")))
     with pytest.raises(SourceError, match="this is not a video that can be read"):
         opens()
 
@@ -107,7 +109,7 @@ def test_an_address_may_be_reached_if_its_host_fits_a_pattern() -> None:
 def test_an_address_leads_elsewhere_only_where_all_may_be_reached() -> None:
     for addresses, stays in (("10.0.0.7",), True), (("*",), False):
         site = cast(Site, SimpleNamespace(access=Access(addresses=addresses)))
-        name, opens = chosen_source(site, ADDRESS, " rtsp://me:secret@10.0.0.7/live ", "visit")
+        name, opens = find_single(site, SourceWish(ADDRESS, address=" rtsp://me:secret@10.0.0.7/live "))
         assert name == "rtsp://10.0.0.7/…"
         assert isinstance(opens, partial)
         assert opens.func is open_network
@@ -311,3 +313,15 @@ def test_only_models_that_exist_are_offered() -> None:
     assert models_of(build_parser().parse_args(["--model", "nano"])).names == ("nano",)
     with pytest.raises(AppError, match="no model 'nanno'"):
         models_of(build_parser().parse_args(["--model", "nanno"]))
+
+
+def test_only_the_kinds_of_sources_that_there_are_are_offered(monkeypatch: pytest.MonkeyPatch, clips: Path) -> None:
+    cameras: list[Camera] = []
+    monkeypatch.setattr(source_fields, "list_cameras", lambda: cameras)
+    closed = cast(Site, SimpleNamespace(access=Access(), own=()))
+    assert [kind for _, kind in kinds_of(closed)] == ["demo", "browser"]
+    opened = cast(Site, SimpleNamespace(access=Access((clips,), ("*",), cameras=True), own=("hall",)))
+    assert [kind for _, kind in kinds_of(opened)] == ["own", "demo", "browser", "address", "file"]
+    cameras.append(Camera(0, "built in", (480, 640)))
+    assert [kind for _, kind in kinds_of(opened)][-1] == "camera"
+    assert file_choices([str(clips / "one.png")]) == [(f"one.png · {clips}", str(clips / "one.png"))]

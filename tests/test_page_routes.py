@@ -19,23 +19,25 @@ from websockets.sync.client import connect
 
 from app.page import connections
 from app.page import socket as socket_module
+from app.page.choice import Choice
 from app.page.jobs import MAX_JOBS_OF_VISIT, Jobs, VideoJob, check_container
 from app.page.site import Site
-from app.page.stream_runner import Choice
+from app.page.status import stream_status
 from app.sources.browser import BrowserSource
 from app.sources.demo import DemoSource
 from app.sources.repeated import RepeatedSource
 from app.stream_errors import SourceError
-from tests.browser import served, wait_until
+from tests.browser import served
 from tests.fake_media import grey, write_picture, write_video
 from tests.test_page_sources import jpeg_of
+from tests.waiting import wait_until
 
-DEMO = Choice("demo", partial(RepeatedSource, DemoSource), "nano")
+DEMO = Choice.single("demo", partial(RepeatedSource, DemoSource), "nano")
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Site]]:
-    with served(tmp_path_factory.mktemp("page"), "--port", "7921", "--max-upload", "1") as opened:
+    with served(tmp_path_factory.mktemp("page"), "--max-upload", "1") as opened:
         yield opened
 
 
@@ -55,6 +57,10 @@ def code_of(address: str, path: str, data: bytes | None = None, **headers: str) 
         urllib.request.urlopen(request, timeout=60)
     with caught.value as answer:
         return answer.code, json.loads(answer.read())["detail"]
+
+
+def port_of(address: str) -> int:
+    return int(address.rstrip("/").rsplit(":", 1)[1])
 
 
 def socket_of(address: str, viewer: str = "anna", **options: Any) -> Any:
@@ -96,8 +102,9 @@ def metrics_of(address: str) -> str:
 
 
 def counted(address: str, name: str) -> float:
-    line = next(line for line in metrics_of(address).splitlines() if line.startswith(f"{name}{{"))
-    return float(line.split()[-1])
+    """What a counter says, 0 before its source is open."""
+    lines = [line for line in metrics_of(address).splitlines() if line.startswith(f"{name}{{")]
+    return float(lines[0].split()[-1]) if lines else 0.0
 
 
 def test_prometheus_finds_the_counters_of_the_stream(page: tuple[str, Site], site: Site) -> None:
@@ -119,19 +126,19 @@ def test_a_viewer_gets_two_pictures_and_more_only_when_it_asks(page: tuple[str, 
         deadline = time.monotonic() + 2
         while time.monotonic() < deadline:
             assert isinstance(socket.recv(timeout=60), str)
-        socket.send('{"ready": 1}')
-        assert picture(socket)[16:18] == b"\xff\xd8"
+        socket.send('{"ready": 0}')
+        assert picture(socket)[20:22] == b"\xff\xd8"
 
 
 def test_a_browsers_pictures_become_the_stream(page: tuple[str, Site], site: Site) -> None:
-    site.engine.start(Choice("camera", partial(BrowserSource, "anna"), "nano"))
+    site.engine.start(Choice.single("camera", partial(BrowserSource, "anna"), "nano"))
     with socket_of(page[0]) as socket, socket_of(page[0], viewer="otto") as other:
         status(socket, camera=True)
         assert "anna" not in json.dumps(status(other, camera=False))  # whose camera it is stays between her and us
         other.send(struct.pack("<d", 1.0) + jpeg_of(1))  # is not asked for its camera
         socket.send(struct.pack("<d", 777_000.0) + jpeg_of(50))
         assert struct.unpack_from("<d", picture(socket))[0] == 777.0
-        assert site.engine.status()["stats"]["captured"] == 1
+        assert stream_status(site.engine)["stats"]["captured"] == 1
         socket.send('{"camera_problem": "this device has no camera"}')
         assert status(socket, state="failed")["message"] == "this device has no camera"
 
@@ -151,6 +158,8 @@ BAD_MESSAGES: dict[str, str | bytes] = {
     "deep and wide": '{"do":' * 300 + "1" + "}" * 300,
     "long": '{"do": "stop", "ready": 1' + " " * 2000 + "}",
     "a lone surrogate": '{"do": "\\ud800"}',
+    "a source that cannot be": '{"look": 16}',
+    "a source before the first": '{"look": -2}',
     "a NUL": "\u0000",
     "too short": b"x",
     "nothing": b"",
@@ -181,7 +190,7 @@ def test_whoever_sends_what_no_page_sends_is_disconnected_alone(
 def test_whoever_asks_for_more_pictures_than_came_is_disconnected(page: tuple[str, Site], site: Site) -> None:
     with socket_of(page[0]) as socket:
         for _ in range(5):
-            socket.send('{"ready": 1}')
+            socket.send('{"ready": 0}')
         with pytest.raises(ConnectionClosed):
             status(socket, state="any after that")
 
@@ -201,7 +210,7 @@ def test_only_so_many_may_look(page: tuple[str, Site], site: Site, monkeypatch: 
 
 
 def test_another_name_of_this_machine_is_refused(page: tuple[str, Site], site: Site) -> None:
-    for name in ("evil.example", "evil.example:7921", "localhost.evil.example"):
+    for name in ("evil.example", f"evil.example:{port_of(page[0])}", "localhost.evil.example"):
         with pytest.raises(urllib.error.HTTPError) as caught:
             get(page[0], "", Host=name)
         with caught.value as answer:
@@ -211,7 +220,7 @@ def test_another_name_of_this_machine_is_refused(page: tuple[str, Site], site: S
             socket_of(page[0], additional_headers={"Host": name}, origin=f"http://{name}"),
         ):
             pass
-    for name in ("localhost", "127.0.0.1:7921", "[::1]:7921"):
+    for name in ("localhost", f"127.0.0.1:{port_of(page[0])}", f"[::1]:{port_of(page[0])}"):
         with get(page[0], "", Host=name) as answer:
             assert answer.status == 200
 
@@ -225,7 +234,7 @@ def test_another_sites_pages_may_not_connect(page: tuple[str, Site], site: Site)
 
 
 def test_who_has_not_logged_in_sees_nothing(tmp_path: Path) -> None:
-    with served(tmp_path, "--port", "7922", "--login", "anna:word") as (address, _):
+    with served(tmp_path, "--login", "anna:word") as (address, _):
         for path in ("live/stream.mjpg", "live/snapshot.png", "live/recording.mp4", "video/x/original"):
             assert code_of(address, path)[0] == 401
         with pytest.raises(InvalidStatus), socket_of(address):
@@ -250,7 +259,7 @@ def test_a_connection_that_sends_no_request_is_closed(
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
     for start in (b"", b"GET / HTTP/1.1\r\nHost: loc"):
-        with create_connection(("127.0.0.1", 7921), timeout=60) as connection:
+        with create_connection(("127.0.0.1", port_of(page[0])), timeout=60) as connection:
             connection.sendall(start)
             assert connection.recv(100) == b""
 

@@ -17,7 +17,7 @@ def test_an_rtsp_camera_is_shown_and_its_password_is_not(
     tmp_path: Path,
 ) -> None:
     camera = start_camera("--login", "anna:secretword")
-    with chromium() as browser, served(tmp_path, "--port", "7915", "--allow-address", "127.0.0.1") as (address, site):
+    with chromium() as browser, served(tmp_path, "--allow-address", "127.0.0.1") as (address, site):
         page = browser.new_page()
         page.set_default_timeout(WAIT_MS)
         page.goto(address)
@@ -26,8 +26,7 @@ def test_an_rtsp_camera_is_shown_and_its_password_is_not(
         page.get_by_label("Address", exact=True).fill(camera.address("anna:secretword@"))
         page.get_by_label("Address", exact=True).press("Enter")
         page.wait_for_function("window.solov2.painted >= 10")
-        assert site.engine.source is not None
-        assert site.engine.source.is_live
+        assert [feed.source.is_live for feed in site.engine.feeds] == [True]
         assert page.evaluate("window.solov2.status.source") == f"rtsp://127.0.0.1:{camera.port}/…"
         assert "secretword" not in page.content()
         page.close()

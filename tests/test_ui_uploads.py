@@ -14,8 +14,9 @@ import pytest
 import skimage.data
 
 from app.page.site import Site
-from tests.browser import WAIT_MS, chromium, drop_file, paste_picture, served, wait_until
+from tests.browser import WAIT_MS, chromium, drop_file, paste_picture, served
 from tests.fake_media import grey, write_picture, write_video
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -26,7 +27,7 @@ DESCRIBED = "person, score 0."
 @pytest.fixture(scope="module")
 def served_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str, Site]]:
     folder = tmp_path_factory.mktemp("page")
-    options = ["--port", "7912", "--model", "nano", "--max-upload", "3"]
+    options = ["--model", "nano", "--max-upload", "3"]
     with chromium() as browser, served(folder, *options, with_fake_model=False) as (address, site):
         yield browser, address, site
 

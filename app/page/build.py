@@ -11,9 +11,10 @@ import gradio as gr
 from app.page.about_tab import about_tab
 from app.page.guard import guarding, ignore_forwarded_headers
 from app.page.live_tab import live_tab
+from app.page.own_sources import own_sources
 from app.page.picture_tab import picture_tab
 from app.page.routes import page_routes
-from app.page.server_options import access_of, login_of, models_of
+from app.page.server_options import access_of, login_of, models_of, plans_of
 from app.page.site import BLOCKS_ATTRIBUTE, Site
 from app.page.stream_runner import Engine
 from app.page.theme import page_head, page_theme
@@ -43,9 +44,9 @@ def build_site(options: argparse.Namespace, folder: Path) -> Site:
     Raises:
         AppError: an option does not fit.
     """
-    return Site(
-        Engine(models_of(options)), access_of(options), options.max_upload << 20, Path(tempfile.mkdtemp(dir=folder))
-    )
+    own = own_sources(plans_of(options))
+    engine, access = Engine(models_of(options)), access_of(options)
+    return Site(engine, access, options.max_upload << 20, Path(tempfile.mkdtemp(dir=folder)), own)
 
 
 def build_blocks(site: Site) -> gr.Blocks:

@@ -117,7 +117,7 @@ class VideoJob:
         except SOLOv2Error as error:
             self.state = "failed"
             self.problem = str(error).replace(str(self.original), self.name)
-        except Exception:
+        except Exception:  # a bug of any kind: the other videos go on, and the terminal shows it
             traceback.print_exc()
             self.state, self.problem = "failed", "something broke inside; the server's terminal says what"
         finally:

@@ -1,6 +1,7 @@
 """The routes of the page besides Gradio's own."""
 
 import asyncio
+import functools
 import json
 from collections.abc import Sequence
 
@@ -15,10 +16,12 @@ from app.page.prometheus import CONTENT_TYPE, metrics_text
 from app.page.senders import sender_of
 from app.page.site import Site, is_logged_in, site_of
 from app.page.socket import serve_socket
-from app.sinks.jpeg_sink import MULTIPART, multipart
+from app.sinks.jpeg_sink import MULTIPART, encode_jpeg, multipart
+from app.sources.demo import DemoSource
 from solov2 import SOLOv2Error
 
 MAX_PICTURE_BYTES = 64 << 20
+MAX_DIGITS = 3
 FRESH = {"Cache-Control": "no-store"}
 
 
@@ -28,6 +31,7 @@ def page_routes() -> Sequence[BaseRoute]:
         WebSocketRoute("/live/socket", serve_socket),
         Route("/live/stream.mjpg", stream),
         Route("/live/snapshot.png", snapshot),
+        Route("/live/first-frame.jpg", first_frame),
         Route("/metrics", metrics),
         Route("/live/recording.mp4", recording),
         Route("/picture/segment", segment, methods=["POST"]),
@@ -36,13 +40,17 @@ def page_routes() -> Sequence[BaseRoute]:
 
 
 async def stream(request: Request) -> Response:
-    """Answer with the stream as Motion JPEG, for players and other programs."""
-    return StreamingResponse(multipart(_enter(request).engine.board), media_type=MULTIPART, headers=FRESH)
+    """Answer with a source as Motion JPEG, for players and other programs."""
+    engine, source = _enter(request).engine, _source(request)
+    if source >= len(engine.views):
+        raise HTTPException(404, f"There is no source {source}. They are counted from 0.")
+    board = engine.boards(source)[0]
+    return StreamingResponse(multipart(board), media_type=MULTIPART, headers=FRESH)
 
 
 async def snapshot(request: Request) -> Response:
-    """Answer with the newest picture as a PNG file."""
-    png = await asyncio.to_thread(_enter(request).engine.snapshot_png)
+    """Answer with the newest picture of a source as a PNG file."""
+    png = await asyncio.to_thread(_enter(request).engine.snapshot_png, _source(request))
     if png is None:
         raise HTTPException(404, "There is no picture yet. Start a stream first.")
     return Response(png, media_type="image/png", headers=FRESH | _download("solov2-snapshot.png"))
@@ -54,11 +62,18 @@ async def metrics(request: Request) -> Response:
 
 
 async def recording(request: Request) -> Response:
-    """Answer with the last recording."""
-    path = _enter(request).recording
+    """Answer with the last recording of a source."""
+    path = _enter(request).recordings.get(_source(request))
     if path is None or not path.exists():
         raise HTTPException(404, "There is no recording yet. Start one first.")
     return FileResponse(path, media_type="video/mp4", filename=path.name, headers=FRESH)
+
+
+async def first_frame(request: Request) -> Response:
+    """Answer with the first frame of the built-in clip, which the page shows before anything is started."""
+    _enter(request)
+    jpeg = await asyncio.to_thread(first_frame_of_clip)
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
 
 async def segment(request: Request) -> Response:
@@ -93,6 +108,18 @@ def _enter(request: Request) -> Site:
     if not is_logged_in(request):
         raise HTTPException(401, "Log in to this page first.")
     return site_of(request)
+
+
+def _source(request: Request) -> int:
+    """The number of the source that an address asks for, the first by default."""
+    text = request.query_params.get("source", "0")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else 0
+
+
+@functools.cache
+def first_frame_of_clip() -> bytes:
+    """Return the first frame of the built-in clip as a JPEG file."""
+    return encode_jpeg(next(iter(DemoSource())).image)
 
 
 async def _body(request: Request, most_bytes: int) -> bytes:

@@ -6,14 +6,16 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.options import count
+from app.options import check_classes, count
 from app.page.origin import THIS_MACHINE, is_loopback, split_host
+from app.stream.controls import Controls
 from app.stream_errors import AppError
 from solov2 import VARIANTS
 from solov2.cli import CommandParser, add_debug_flag, program
 from solov2.pixel_limit import add_pixel_option
 
 if TYPE_CHECKING:
+    from app.lane_plan import LanePlan
     from app.page.access import Access
     from app.page.model_cache import Models
 
@@ -37,6 +39,14 @@ def build_parser() -> argparse.ArgumentParser:
     add("--share", action="store_true", help="also make the page reachable through a public address of Gradio's")
     add("--login", metavar="USER:PASSWORD", help=f"let in nobody else; or put it into the variable {LOGIN_VARIABLE}")
     add("--model", action="append", metavar="NAME_OR_FILE", help="offer this model; give it again for more (all)")
+    add(
+        "--source",
+        action="append",
+        dest="sources",
+        metavar="SOURCE",
+        help="stream this from the start, and offer it to visitors: as in app.webcam; again for another, side by side",
+    )
+    add("--config", type=Path, metavar="CAMERAS.yaml", help="take these sources from a file; see the README")
     add("--folder", action="append", type=Path, metavar="DIR", help="open the files in DIR to visitors")
     add(
         "--allow-address",
@@ -100,6 +110,37 @@ def access_of(options: argparse.Namespace) -> "Access":
     folders = options.folder if options.folder is not None else [Path.cwd()] if alone else []
     addresses = options.allow_address if options.allow_address is not None else ["*"] if alone else []
     return Access(tuple(folders), tuple(addresses), options.cameras or alone)
+
+
+def plans_of(options: argparse.Namespace) -> "list[LanePlan]":
+    """Return what is streamed from the start, source by source; nothing is opened.
+
+    Raises:
+        PlanError: the options contradict each other, the file of cameras is wrong, or there are too many sources.
+        SourceError: there is no such file.
+        UnknownNameError: the model does not know a class.
+    """
+    from app.lane_plan import LanePlan, PlanError, plan_sources
+    from app.page.choice import MAX_SOURCES
+    from app.sources import find_source
+
+    common = LanePlan("", "", Controls().score_threshold, None, False, None)
+    if options.config is not None and options.sources:
+        raise PlanError("give either --source or --config, got both")
+    if options.config is not None:
+        from app.cameras_file import read_plans
+
+        plans = read_plans(options.config, common)
+    else:
+        plans = plan_sources(options.sources or [], common)
+    if len(plans) > MAX_SOURCES:
+        raise PlanError(f"the page shows at most {MAX_SOURCES} sources, got {len(plans)}")
+    first_model = (options.model or list(VARIANTS))[0]
+    for plan in plans:
+        find_source(plan.source)
+        if first_model in VARIANTS:
+            check_classes(plan.classes, VARIANTS[first_model].class_names)
+    return plans
 
 
 def models_of(options: argparse.Namespace) -> "Models":

@@ -9,6 +9,7 @@ from pathlib import Path
 from starlette.requests import HTTPConnection
 
 from app.page.access import Access
+from app.page.choice import Choice, SourceChoice
 from app.page.jobs import Jobs
 from app.page.senders import Places
 from app.page.stream_runner import Engine
@@ -25,7 +26,8 @@ class Site:
         access: what they may reach.
         most_upload_bytes: the size of the largest file that is taken.
         folder: where recordings and results lie; it is removed with the page.
-        recording: the file of the last one.
+        own: the sources that the operator named; none where visitors choose alone.
+        recordings: the file of the last one of each source, by its number.
         jobs: the videos of visitors.
         pictures: who may have one segmented at the moment; each holds up to 64 MB and what is decoded from it.
         is_closed: whether another page has taken this one's place.
@@ -35,7 +37,8 @@ class Site:
     access: Access
     most_upload_bytes: int
     folder: Path
-    recording: Path | None = None
+    own: tuple[SourceChoice, ...] = ()
+    recordings: dict[int, Path] = field(default_factory=dict)
     is_closed: bool = False
     jobs: Jobs = field(init=False)
     pictures: Places = field(default_factory=lambda: Places(total=2, each=1, max_waiting=30))
@@ -45,16 +48,22 @@ class Site:
         """Keep the jobs' files in the page's folder."""
         self.jobs = Jobs(self.folder / "videos")
 
-    def start_recording(self) -> None:
-        """Record the stream, unless it is being recorded already; the recording before is removed.
+    def start_own(self, model: str = "", device: str = "auto") -> None:
+        """Stream the operator's sources, if there are any; with the first model by default."""
+        if self.own:
+            self.engine.start(Choice(self.own, model or self.engine.models.names[0], device))
+
+    def start_recording(self, source: int = 0) -> None:
+        """Record a source, unless it is being recorded already; its recording before is removed.
 
         Raises:
             SinkError: nothing is streamed.
         """
         path = self.folder / f"solov2-{time.strftime('%Y%m%d-%H%M%S')}-{next(self._numbers)}.mp4"
-        if not self.engine.start_recording(path):
+        if not self.engine.start_recording(path, source):
             return
-        previous, self.recording = self.recording, path
+        previous = self.recordings.get(source)
+        self.recordings[source] = path
         if previous is not None:
             previous.unlink(missing_ok=True)
 

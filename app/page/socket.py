@@ -1,13 +1,15 @@
 """The one connection between a browser and the stream: pictures and news down; a camera's pictures and wishes up.
 
-Down come binary messages, a picture each (little-endian float64 `pts_seconds`, float64 age in milliseconds, then the
-JPEG), and JSON: `{"status": ...}` twice a second, `{"taken": 1}` for each camera picture that arrived. Up go binary
-messages (float64 clock in milliseconds, then a JPEG of the camera) and JSON: `{"ready": 1}` for each picture that was
-painted, `{"do": "pause"}` and the like, `{"camera_problem": "..."}`.
+Down come binary messages, a picture each (little-endian float64 `pts_seconds`, float64 age in milliseconds, uint32
+number of its source, then the JPEG), and JSON: `{"status": ...}` twice a second, `{"taken": 1}` for each camera picture
+that arrived. Up go binary messages (float64 clock in milliseconds, then a JPEG of the camera) and JSON: `{"ready": 0}`
+for each picture of source 0 that was painted, `{"look": 2}` to see source 2 alone (-1: all, as tiles), `{"do":
+"pause"}` and the like for what is looked at, `{"camera_problem": "..."}`.
 
 Whoever sends anything else is disconnected, alone.
 
-At most `IN_FLIGHT` pictures are on their way in either direction: who is slow gets fewer, and never old ones.
+At most `IN_FLIGHT` pictures of a source are on their way in either direction: who is slow gets fewer, and never old
+ones.
 """
 
 import asyncio
@@ -16,13 +18,17 @@ import json
 import re
 import struct
 import time
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.page.choice import MAX_SOURCES
 from app.page.site import Site, is_logged_in, site_of
-from app.sources.browser import BrowserSource
+from app.page.status import stream_status
+from app.page.stream_runner import ALL
+from app.sinks.jpeg_sink import Viewer
 from app.stream_errors import AppError
 
 IN_FLIGHT = 2
@@ -35,7 +41,7 @@ MAX_CAMERA_BYTES = 8 << 20
 MAX_CLOCK_MS = 1e11  # three years, for a browser's clock that begins with its page
 VIEWER_ID = re.compile("[0-9A-Za-z-]{0,64}")
 GONE_AWAY = 1001
-DOWN_HEAD = struct.Struct("<dd")
+DOWN_HEAD = struct.Struct("<ddI")
 UP_HEAD = struct.Struct("<d")
 
 
@@ -48,7 +54,8 @@ class Wish(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    ready: Annotated[int, Field(ge=1, le=1)] | None = None
+    ready: Annotated[int, Field(ge=0, lt=MAX_SOURCES)] | None = None
+    look: Annotated[int, Field(ge=ALL, lt=MAX_SOURCES)] | None = None
     do: Literal["pause", "resume", "stop", "record", "stop recording"] | None = None
     camera_problem: Annotated[str, StringConstraints(min_length=1, max_length=300)] | None = None
 
@@ -60,7 +67,7 @@ async def serve_socket(connection: WebSocket) -> None:
         await connection.close(FORBIDDEN)
         return
     await connection.accept()
-    if site.engine.board.viewer_count >= MAX_VIEWERS:
+    if len(site.engine.viewers()) >= MAX_VIEWERS:
         await connection.close(TRY_LATER, f"{MAX_VIEWERS} are looking already")
         return
     await _Visit(connection, site, viewer).serve()
@@ -72,7 +79,9 @@ class _Visit:
     def __init__(self, connection: WebSocket, site: Site, viewer_id: str) -> None:
         self._connection, self._site, self._viewer_id = connection, site, viewer_id
         self._engine = site.engine
-        self._ready = asyncio.BoundedSemaphore(IN_FLIGHT)
+        self._viewer = Viewer()
+        self._look = ALL
+        self._in_flight: Counter[int] = Counter()  # pictures by the number of their source
         self._sending = asyncio.Lock()
         self._news = asyncio.Event()
         self._problem = ""
@@ -95,32 +104,48 @@ class _Visit:
             await self._connection.close(code)
 
     async def _send_pictures(self) -> None:
-        with self._engine.board.viewer() as viewer:
+        with self._viewer:
+            self._look_at_boards()
             while True:
-                await self._ready.acquire()
-                jpeg = await viewer.next()
+                index, jpeg = await self._viewer.next(lambda index: self._in_flight[self._source_of(index)] < IN_FLIGHT)
+                source = self._source_of(index)
+                self._in_flight[source] += 1
                 age_ms = 1000 * (time.monotonic() - jpeg.captured_at)
                 async with self._sending:
-                    await self._connection.send_bytes(DOWN_HEAD.pack(jpeg.pts_seconds, age_ms) + jpeg.data)
+                    await self._connection.send_bytes(DOWN_HEAD.pack(jpeg.pts_seconds, age_ms, source) + jpeg.data)
+
+    def _look_at_boards(self) -> None:
+        """Look at what the visitor wants to see; the stream may have other sources than before."""
+        self._viewer.look_at(self._engine.boards(self._look))
+
+    def _source_of(self, board: int) -> int:
+        """The number of the source that a board shows."""
+        return self._look if 0 <= self._look < len(self._engine.views) else board
 
     async def _send_status(self) -> None:
         while not self._site.is_closed:
+            self._look_at_boards()
             await self._send({"status": self._status()})
             self._news.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), STATUS_SECONDS)
 
     def _status(self) -> dict[str, Any]:
-        source = self._engine.source
         problem, self._problem = self._problem, ""
-        recording = self._site.recording
-        return self._engine.status() | {
-            "controls": self._engine.controls_state(),
-            "camera": isinstance(source, BrowserSource) and source.viewer == self._viewer_id,
+        recording = self._site.recordings.get(self._source)
+        status = stream_status(self._engine, self._look)
+        return status | {
+            "controls": self._engine.controls_state(self._look),
+            "camera": self._engine.camera_of(self._viewer_id) is not None,
             "has_recording": recording is not None and recording.exists(),
-            "problem": problem,
-            "viewers": self._engine.board.viewer_count,
+            "problem": problem or status["problem"],
+            "viewers": len(self._engine.viewers()),
         }
+
+    @property
+    def _source(self) -> int:
+        """The source that is recorded on request: the one that is looked at, or the first."""
+        return max(0, self._look)
 
     async def _receive(self) -> None:
         while True:
@@ -139,7 +164,7 @@ class _Visit:
         clock_ms = UP_HEAD.unpack_from(data)[0]
         if not 0 <= clock_ms <= MAX_CLOCK_MS:  # NaN is refused, too
             raise BadMessageError
-        source = self._camera()
+        source = self._engine.camera_of(self._viewer_id)
         if source is not None:
             source.push(data[UP_HEAD.size :], round(clock_ms))
         await self._send({"taken": 1})
@@ -150,12 +175,15 @@ class _Visit:
         except ValidationError:
             raise BadMessageError from None
         if wish.ready is not None:
-            try:
-                self._ready.release()
-            except ValueError:  # more than it was sent
-                raise BadMessageError from None
+            if not self._in_flight[wish.ready]:  # more than it was sent
+                raise BadMessageError
+            self._in_flight[wish.ready] -= 1
+            self._viewer.wake()
             return
-        camera = self._camera()
+        if wish.look is not None:
+            self._look = wish.look
+            self._look_at_boards()
+        camera = self._engine.camera_of(self._viewer_id)
         if wish.camera_problem is not None and camera is not None:
             camera.fail(wish.camera_problem)
         if wish.do is not None:
@@ -168,18 +196,13 @@ class _Visit:
     def _do(self, wish: str) -> None:
         engine = self._engine
         if wish in ("pause", "resume"):
-            engine.panel.update(paused=wish == "pause")
+            engine.panel_of(self._look).update(paused=wish == "pause")
         elif wish == "stop":
             engine.stop()
         elif wish == "record":
-            self._site.start_recording()
+            self._site.start_recording(self._source)
         elif wish == "stop recording":
-            engine.stop_recording()
-
-    def _camera(self) -> BrowserSource | None:
-        """The source that this browser lends its camera to, if it does."""
-        source = self._engine.source
-        return source if isinstance(source, BrowserSource) and source.viewer == self._viewer_id else None
+            engine.stop_recording(self._source)
 
     async def _send(self, news: dict[str, Any]) -> None:
         async with self._sending:

@@ -2,120 +2,83 @@
 
 import threading
 import traceback
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from app.drawing.renderer import Renderer
-from app.drawing.waiting import WaitingCard
+from app.page.choice import Choice, SourceChoice
+from app.page.feed import Feed, open_feed
 from app.page.model_cache import Models
-from app.processors.steadying import SCORE_SLACK, Steadying
-from app.processors.tracking import Tracking
-from app.sinks.jpeg_sink import JpegSink, LatestJpeg
-from app.sinks.live_recording import RecordingSink
-from app.sources.paced import PacedSource
-from app.sources.reconnecting import Connection, ReconnectingSource
-from app.stream.controls import ControlPanel, Controls
-from app.stream.frames import Cover, Picture, Result
-from app.stream.lane import FRAMES_WAITING_WATCHED, Lane
-from app.stream.parts import Source
+from app.page.run import Progress, Run
+from app.page.view import View
+from app.sinks.jpeg_sink import LatestJpeg, Viewer
+from app.sources.browser import BrowserSource
+from app.stream.controls import ControlPanel, Controls, PanelGroup
 from app.stream.pipeline import Stream
 from app.stream.reporter import Reporter
-from app.stream.stats import StreamStats
 from app.stream_errors import SinkError
 from solov2 import SOLOv2Error
 from solov2.runtime.torch_predictor import TorchPredictor
 
 CONTROLS = Controls(show_readout=False)  # the page shows the rates beside the picture
-MAX_RECORDED_BYTES = 2 << 30
 STOP_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What to stream: how the source is called and opened, and which model sees it."""
-
-    name: str
-    open_source: Callable[[], Source]
-    model: str
-    device: str = "auto"
-
-
-@dataclass(eq=False)
-class Run:
-    """One run of the pipeline, from its start to its end, in a thread of its own.
-
-    Attributes:
-        choice: what is streamed.
-        state: "starting", "running", "ended" or "failed".
-        message: what it is doing, or why it has failed; for people.
-        source, sink, recording: the parts, once they are there.
-    """
-
-    choice: Choice
-    state: str = "starting"
-    message: str = "Starting"
-    stats: StreamStats = field(default_factory=StreamStats)
-    source: Source | None = None
-    sink: JpegSink | None = None
-    recording: RecordingSink | None = None
-    class_names: tuple[str, ...] = ()
-    stopped: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
-
-    def stop(self) -> None:
-        """Let it end soon."""
-        self.stopped.set()
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait for its end."""
-        if self.thread is not None:
-            self.thread.join(timeout)
+ALL = -1  # in place of a source's index: all sources
 
 
 class Engine:
-    """Runs one stream at a time on a thread of its own; a new source or model is a new run of the pipeline.
+    """Runs one stream at a time on a thread of its own; new sources or another model are a new run of the pipeline.
+
+    A run loads its model before it takes the place of the run before it: if that fails, the one before goes on.
 
     Attributes:
-        panel: the controls of the stream, now and later; the page's widgets write it.
-        board: where its pictures hang.
+        panel: the controls of what visitors choose, now and later; the page's widgets write it.
         models: where its models come from.
+        problem: why the last run that was asked for did not take the place of the one that goes on; empty otherwise.
     """
 
     def __init__(self, models: Models) -> None:
         """Load and open nothing yet."""
         self.models = models
         self.panel = ControlPanel(CONTROLS)
-        self.board = LatestJpeg()
+        self.problem = ""
+        self._own_view = View(self.panel)
+        self._named_views: dict[str, View] = {}
         self._run: Run | None = None
+        self._next: Run | None = None  # loads its model, while `_run` goes on
         self._lock = threading.Lock()
+        self._streaming = threading.Lock()  # held while sources are open: a camera cannot be opened twice
 
     def start(self, choice: Choice) -> None:
         """Stream `choice`, instead of what was streamed before; returns at once."""
+        run = Run(choice, tuple(map(self._view_of, choice.sources)), self._carry_out)
         with self._lock:
-            previous = self._run
-            if previous is not None:
-                previous.stop()
-            self.panel.update(paused=False)
-            begun = Run(choice)
-            begun.thread = threading.Thread(target=self._carry_out, args=(begun, previous), name="stream", daemon=True)
-            self._run = begun
-            begun.thread.start()
+            self.problem = ""
+            if self._next is not None:
+                self._next.stop()
+            current = self._run
+            if current is not None and current.progress.state == "running" and not current.is_stopped():
+                self._next = run
+            else:
+                self._replace(run)
+            run.start()
 
     def switch(self, model: str, device: str) -> None:
         """Let another model see what is streamed; nothing happens where nothing runs, or where it is the same one."""
-        current = self._run
+        current = self._next or self._run
         if current is None or not self.is_running:
             return
-        if (model, device) != (current.choice.model, current.choice.device):
-            self.start(Choice(current.choice.name, current.choice.open_source, model, device))
+        wanted = replace(current.choice, model=model, device=device)
+        if wanted == self.choice:  # the model that still runs, again
+            self._forget_next()
+        elif wanted != current.choice:
+            self.start(wanted)
 
     def stop(self) -> None:
         """End the stream, and return when it has ended, or takes unreasonably long to."""
+        self._forget_next()
         current = self._run
         if current is not None:
             current.stop()
@@ -129,159 +92,179 @@ class Engine:
     @property
     def is_running(self) -> bool:
         """Whether something is streamed, or is about to be."""
-        return self._run is not None and self._run.state in ("starting", "running")
+        return self._run is not None and self._run.is_on
 
     @property
-    def source(self) -> Source | None:
-        """What is being read, if anything is."""
-        return self._run.source if self._run is not None and self.is_running else None
+    def run(self) -> Run | None:
+        """The run that viewers see, or saw last."""
+        return self._run
+
+    @property
+    def loading(self) -> Choice | None:
+        """What will be streamed instead, once its model is loaded."""
+        coming = self._next
+        return coming.choice if coming is not None else None
 
     @property
     def choice(self) -> Choice | None:
-        """What was started last."""
+        """What is streamed, or was last."""
         return self._run.choice if self._run is not None else None
 
-    def status(self) -> dict[str, Any]:
-        """Return what a page shows about the stream, ready for JSON."""
-        current = self._run
-        if current is None:
-            return {"state": "idle", "message": ""}
-        state = "paused" if current.state == "running" and self.panel.current.paused else current.state
-        result = current.sink.result if current.sink is not None else None
-        recording = current.recording
-        return {
-            "state": state,
-            "message": current.message or _waiting(current.source),
-            "source": current.choice.name,
-            "model": current.choice.model,
-            "stats": current.stats.snapshot().as_dict(),
-            "has_picture": result is not None,
-            "classes": _count_by_class(result, current.class_names),
-            "recording": recording is not None and recording.is_recording,
-            "recorded_frames": recording.frames if recording is not None else 0,
-            "recording_problem": recording.problem if recording is not None else "",
-        }
+    @property
+    def feeds(self) -> tuple[Feed, ...]:
+        """The sources that are being read."""
+        return self._run.progress.feeds if self._run is not None and self._run.is_on else ()
 
-    def reporters(self) -> list[Reporter]:
-        """Return what tells the counters of the stream, for `/metrics`; nothing while nothing is streamed."""
-        current = self._run
-        if current is None or not self.is_running:
-            return []
-        source = current.source if isinstance(current.source, ReconnectingSource) else None
-        return [Reporter(current.choice.name, current.stats, source)]
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What viewers may look at, one for each source."""
+        return self._run.views if self._run is not None else (self._own_view,)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """What the model of the stream knows; empty as long as none is loaded."""
-        return self._run.class_names if self._run is not None and self.is_running else ()
+        return self._run.progress.class_names if self._run is not None and self._run.is_on else ()
 
-    def controls_state(self) -> dict[str, Any]:
+    def boards(self, source: int = ALL) -> list[LatestJpeg]:
+        """Return where the pictures of a source are posted, or the tiles of all."""
+        views = self.views
+        if len(views) == 1 or 0 <= source < len(views):
+            return [views[max(0, source) if len(views) > 1 else 0].picture]
+        return [view.tile for view in views]
+
+    def viewers(self) -> frozenset[Viewer]:
+        """Return who looks at this moment."""
+        return frozenset().union(*(view.picture.viewers | view.tile.viewers for view in self.views))
+
+    def panel_of(self, source: int = ALL) -> ControlPanel:
+        """Return the controls of a source, or those of all."""
+        views = self.views
+        if len(views) == 1:
+            return views[0].panel
+        return views[source].panel if 0 <= source < len(views) else PanelGroup([view.panel for view in views])
+
+    def camera_of(self, viewer: str) -> BrowserSource | None:
+        """Return the source that takes the pictures of a browser's camera, if this browser lends it."""
+        cameras = (feed.camera for feed in self.feeds)
+        return next((camera for camera in cameras if camera is not None and camera.viewer == viewer), None)
+
+    def reporters(self) -> list[Reporter]:
+        """Return what tells the counters of each source, for `/metrics`; nothing while nothing is streamed."""
+        return [feed.reporter for feed in self.feeds]
+
+    def controls_state(self, source: int = ALL) -> dict[str, Any]:
         """Return what visitors set while the stream runs, ready for JSON."""
-        steered = asdict(self.panel.current)
-        del steered["paused"]
-        current = self._run
-        return steered | {
-            "classes": sorted(steered["classes"] or ()),
-            "model": current.choice.model if current is not None else None,
-            "device": current.choice.device if current is not None else None,
+        state = asdict(self.panel_of(source).current)
+        del state["paused"]
+        choice = self.loading or self.choice
+        return state | {
+            "classes": sorted(state["classes"] or ()),
+            "model": choice.model if choice is not None else None,
+            "device": choice.device if choice is not None else None,
             "class_names": self.class_names,
         }
 
-    def snapshot_png(self) -> bytes | None:
-        """Return the newest picture as the controls show it, as a PNG file; None before the first."""
-        current = self._run
-        if current is None or current.sink is None or current.sink.result is None:
+    def snapshot_png(self, source: int = 0) -> bytes | None:
+        """Return the newest picture of a source as the controls show it, as a PNG file; None before the first."""
+        feed = self._feed(source)
+        if feed is None or feed.shown.result is None:
             return None
-        picture = current.sink.result.redraw()
+        picture = feed.shown.result.redraw()
         return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
-    def start_recording(self, path: Path) -> bool:
-        """Record what is streamed into `path`, unless it is being recorded already; return whether it has begun.
+    def start_recording(self, path: Path, source: int = 0) -> bool:
+        """Record a source into `path`, unless it is being recorded already; return whether it has begun.
 
         Raises:
             SinkError: nothing is streamed, or no file can be written there.
         """
-        current = self._run
-        if current is None or current.recording is None or current.state != "running":
+        feed = self._feed(source)
+        if feed is None or self._run is None or self._run.progress.state != "running":
             raise SinkError("nothing is streamed that could be recorded: start a stream first")
-        return current.recording.start(path)
+        return feed.recording.start(path)
 
-    def stop_recording(self) -> None:
-        """End the recording and finish its file."""
-        current = self._run
-        if current is not None and current.recording is not None:
-            current.recording.stop()
+    def stop_recording(self, source: int = 0) -> None:
+        """End the recording of a source and finish its file."""
+        feed = self._feed(source)
+        if feed is not None:
+            feed.recording.stop()
 
-    def _carry_out(self, begun: Run, previous: Run | None) -> None:
-        """Run in the stream's thread: wait for the run before, then do this one, and keep what went wrong."""
+    def _feed(self, source: int) -> Feed | None:
+        """A source of the run that is seen, also after its end."""
+        feeds = self._run.progress.feeds if self._run is not None else ()
+        return feeds[source] if 0 <= source < len(feeds) else None
+
+    def _forget_next(self) -> None:
+        with self._lock:
+            if self._next is not None:
+                self._next.stop()
+                self._next = None
+
+    def _view_of(self, source: SourceChoice) -> View:
+        if source.controls is None:
+            return self._own_view
+        return self._named_views.setdefault(source.name, View(ControlPanel(source.controls)))
+
+    def _carry_out(self, run: Run) -> None:
+        """Run in the thread of `run`: load its model, take the place of the run before, stream, keep what went wrong.
+
+        Every exception is caught, as there is no caller: a bug must not leave visitors with a stream that seems to run.
+        """
         try:
-            if previous is not None:
-                previous.join()
-            self._stream(begun)
-            begun.state, begun.message = "ended", "Stopped" if begun.stopped.is_set() else "The source has ended"
+            model = self.models.get(run.choice.model, run.choice.device)
+            if self._takes_its_turn(run):
+                with self._streaming:
+                    self._stream(run, model)
+            ending = Progress("ended", "Stopped" if run.is_stopped() else "The source has ended")
         except SOLOv2Error as error:
-            begun.state, begun.message = "failed", str(error)
+            ending = Progress("failed", str(error))
         except Exception:
             traceback.print_exc()
-            begun.state, begun.message = "failed", "Something broke inside; the server's terminal says what"
-        finally:
-            begun.source = None
+            ending = Progress("failed", "Something broke inside; the server's terminal says what")
+        run.progress = replace(run.progress, state=ending.state, message=ending.message)
+        with self._lock:
+            if self._next is run:  # it never took its turn: the run before it goes on
+                self._next = None
+                self.problem = ending.message
 
-    def _stream(self, begun: Run) -> None:
-        choice, panel, stats = begun.choice, self.panel, begun.stats
-        if not begun.stopped.is_set():
-            begun.message = f"Loading the model {choice.model}"
-            model = self.models.get(choice.model, choice.device)
-        if begun.stopped.is_set():
+    def _takes_its_turn(self, run: Run) -> bool:
+        """Let `run` take the place of the run before it, unless it is stopped; return whether it does."""
+        with self._lock:
+            if run.is_stopped():
+                return False
+            if self._run is not run:
+                self._replace(run)
+            return True
+
+    def _replace(self, run: Run) -> None:
+        """Let viewers see `run` from now on; the lock is held."""
+        if self._run is not None:
+            self._run.stop()
+        for view in run.views:
+            view.panel.update(paused=False)
+        self._run, self._next = run, None
+
+    def _stream(self, run: Run, model: Any) -> None:
+        """Open the sources and stream them to the end; no other run has any open."""
+        if run.is_stopped():
             return
-        begun.message = f"Opening {choice.name}"
-        begun.class_names = tuple(model.class_names)
-        if panel.current.classes is not None:  # of another model, perhaps
-            panel.update(classes=(panel.current.classes & set(model.class_names)) or None)
-        source = choice.open_source()
-        begun.source = lasting(choice, source)
-        begun.sink = JpegSink(self.board, panel, _cover_of(choice, begun.source))
-        begun.recording = RecordingSink(source.frame_rate, MAX_RECORDED_BYTES)
-        renderer = Renderer(model.class_names)
-
-        def draw(result: Result) -> Picture:
-            return renderer.draw(result, panel.current, stats.snapshot())
-
-        lane = Lane(
-            begun.source,
-            [begun.sink, begun.recording],
-            [Steadying(panel), Tracking(panel)] if source.is_live else [Tracking(panel)],
-            draw=draw,
-            panel=panel,
-            stats=stats,
-            score_slack=SCORE_SLACK if source.is_live else 0.0,
-            frames_waiting=FRAMES_WAITING_WATCHED,
-        )
-        predictor = TorchPredictor(model, "latency" if source.is_live else "throughput")
-        begun.state, begun.message = "running", ""
-        Stream([lane], predictor, begun.stopped.is_set).run()
+        choice, class_names = run.choice, tuple(model.class_names)
+        run.progress = Progress("starting", f"Opening {choice.name}", (), class_names)
+        for view in run.views:
+            _drop_unknown_classes(view.panel, class_names)
+        with ExitStack() as opened:
+            feeds: list[Feed] = []
+            for source, view in zip(choice.sources, run.views, strict=True):
+                feeds.append(open_feed(source, view))
+                opened.callback(feeds[-1].source.close)
+            predictor = TorchPredictor(model, "latency" if any(feed.source.is_live for feed in feeds) else "throughput")
+            lanes = [feed.lane(class_names, has_tile=len(feeds) > 1) for feed in feeds]
+            run.progress = Progress("running", "", tuple(feeds), class_names)
+            Stream(lanes, predictor, run.is_stopped).run()
 
 
-def lasting(choice: Choice, source: Source) -> Source:
-    """Return a just opened source as the page streams it: a live one comes back, a file plays at its own speed."""
-    if isinstance(source, Connection):
-        return ReconnectingSource(choice.name, choice.open_source, first=source)
-    return source if source.is_live else PacedSource(source)
-
-
-def _waiting(source: Source | None) -> str:
-    """Why a source gives nothing at the moment; nothing while it does."""
-    if not isinstance(source, ReconnectingSource) or source.status.phase == "live":
-        return ""
-    return source.status.line()
-
-
-def _cover_of(choice: Choice, source: Source) -> Cover | None:
-    return WaitingCard(choice.name, source) if isinstance(source, ReconnectingSource) else None
-
-
-def _count_by_class(result: Result | None, class_names: tuple[str, ...]) -> dict[str, int]:
-    """How many instances of each class a result holds, the most frequent first."""
-    if result is None:
-        return {}
-    return dict(Counter(class_names[label] for label in result.instances.labels.tolist()).most_common())
+def _drop_unknown_classes(panel: ControlPanel, class_names: tuple[str, ...]) -> None:
+    """Forget chosen classes of another model."""
+    classes = panel.current.classes
+    if classes is not None:
+        panel.update(classes=classes & set(class_names) or None)

@@ -40,7 +40,7 @@ def video_tab(site: Site) -> None:
             with gr.Group():
                 with gr.Row():
                     model, device = model_fields(site)
-                score = gr.Slider(0.05, 1, Settings().score, step=0.05, label="Least score")
+                score = gr.Slider(0.05, 1, Settings().score, step=0.05, label="Confidence")
                 track = gr.Checkbox(False, label="Track instances")
 
     # Gradio recognises a gr.Request by the annotation of a plain function

@@ -3,37 +3,18 @@
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
 from app.sinks.window import REFRESH_SECONDS, WINDOW_WH, WindowSink
-from app.stream.controls import ControlPanel, Controls
+from app.stream.controls import ControlPanel, PanelGroup
 from app.stream.frames import Cover, Picture, Result
 from app.stream.parts import Policy, Sink
 
 SHOW_SECONDS = 1 / 30
 GAP_PX = 4
-
-
-class PanelGroup(ControlPanel):
-    """The controls of several sources as one: a change goes to all, and the first one's are shown."""
-
-    def __init__(self, panels: Sequence[ControlPanel]) -> None:
-        """Steer `panels`, at least one."""
-        self._panels = panels
-
-    @property
-    def current(self) -> Controls:
-        """Those of the first source."""
-        return self._panels[0].current
-
-    def update(self, **changes: Any) -> Controls:
-        """Replace the named fields for every source."""
-        for panel in self._panels:
-            panel.update(**changes)
-        return self.current
 
 
 class GridWindow(WindowSink):

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import cv2
+import numpy as np
 
 from app.stream.controls import ControlPanel, Controls
 from app.stream.frames import Cover, Picture, Result
@@ -36,64 +36,97 @@ class Jpeg:
     captured_at: float
 
 
-class Viewer:
-    """One of those who look: takes the newest JPEG whenever it is ready for one, and misses those in between."""
-
-    def __init__(self, board: "LatestJpeg") -> None:
-        """Belong to the running event loop."""
-        self._board = board
-        self._loop = asyncio.get_running_loop()
-        self._posted = asyncio.Event()
-        self._seen: Jpeg | None = None
-
-    async def next(self) -> Jpeg:
-        """Return the newest JPEG that this viewer has not seen, waiting for one."""
-        while (newest := self._board.newest) is None or newest is self._seen:
-            self._posted.clear()
-            if self._board.newest is newest:
-                await self._posted.wait()
-        self._seen = newest
-        return newest
-
-    def wake(self) -> None:
-        """Tell it that there is something new, from any thread."""
-        with contextlib.suppress(RuntimeError):  # its event loop has ended
-            self._loop.call_soon_threadsafe(self._posted.set)
-
-
 class LatestJpeg:
     """Holds the latest JPEG, from one run of a stream to the next. A viewer that is slow holds nobody up."""
 
     def __init__(self) -> None:
         """Hold nothing yet."""
         self.newest: Jpeg | None = None
-        self._viewers: set[Viewer] = set()
+        self._viewers: frozenset[Viewer] = frozenset()
         self._lock = threading.Lock()
 
     @property
-    def viewer_count(self) -> int:
-        """How many look at this moment."""
-        return len(self._viewers)
+    def viewers(self) -> "frozenset[Viewer]":
+        """Who looks at this moment."""
+        return self._viewers
 
-    @contextmanager
-    def viewer(self) -> Iterator[Viewer]:
-        """Let somebody look, within the block and one event loop."""
-        viewer = Viewer(self)
+    def enter(self, viewer: "Viewer") -> None:
+        """Let `viewer` look from now on."""
         with self._lock:
-            self._viewers.add(viewer)
-        try:
-            yield viewer
-        finally:
-            with self._lock:
-                self._viewers.discard(viewer)
+            self._viewers |= {viewer}
+
+    def leave(self, viewer: "Viewer") -> None:
+        """Let `viewer` look no more."""
+        with self._lock:
+            self._viewers -= {viewer}
 
     def post(self, jpeg: Jpeg) -> None:
         """Take a newer one, and wake the viewers."""
         self.newest = jpeg
-        with self._lock:
-            viewers = tuple(self._viewers)
-        for viewer in viewers:
+        for viewer in self._viewers:
             viewer.wake()
+
+
+class Viewer:
+    """One of those who look: takes the newest JPEG of each stream that it looks at, and misses those in between.
+
+    Its methods are called in one event loop, except `wake`. Use it as a context, so that it looks no more at the end.
+    """
+
+    def __init__(self, *boards: LatestJpeg) -> None:
+        """Belong to the running event loop, and look at `boards`."""
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._boards: tuple[LatestJpeg, ...] = ()
+        self._seen: dict[LatestJpeg, Jpeg] = {}
+        self._first = 0
+        self.look_at(boards)
+
+    def __enter__(self) -> "Viewer":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Look at nothing any more."""
+        self.look_at(())
+
+    def look_at(self, boards: Sequence[LatestJpeg]) -> None:
+        """Look at `boards` from now on, and at no others."""
+        if tuple(boards) == self._boards:
+            return
+        for board in set(self._boards).difference(boards):
+            board.leave(self)
+            self._seen.pop(board, None)
+        for board in boards:
+            board.enter(self)
+        self._boards = tuple(boards)
+        self._woken.set()
+
+    async def next(self, may_take: Callable[[int], bool] = lambda index: True) -> tuple[int, Jpeg]:
+        """Return the newest JPEG that this viewer has not seen of one of the boards, waiting for one.
+
+        Args:
+            may_take: whether a board may be asked, by its index; after a change of what it says call `wake`.
+
+        Returns:
+            The index of the board, and the JPEG. The boards take turns.
+        """
+        while True:
+            self._woken.clear()
+            count = len(self._boards)
+            for index in (number % count for number in range(self._first, self._first + count)):
+                board = self._boards[index]
+                newest = board.newest
+                if newest is not None and newest is not self._seen.get(board) and may_take(index):
+                    self._seen[board] = newest
+                    self._first = index + 1
+                    return index, newest
+            await self._woken.wait()
+
+    def wake(self) -> None:
+        """Tell it that there is something new, from any thread."""
+        with contextlib.suppress(RuntimeError):  # its event loop has ended
+            self._loop.call_soon_threadsafe(self._woken.set)
 
 
 class JpegSink(Sink):
@@ -105,23 +138,26 @@ class JpegSink(Sink):
 
     policy: ClassVar[Policy] = "latest"
 
-    def __init__(self, latest: LatestJpeg, panel: ControlPanel, cover: Cover | None = None) -> None:
+    def __init__(
+        self, latest: LatestJpeg, panel: ControlPanel, cover: Cover | None = None, max_width: int | None = None
+    ) -> None:
         """Encode nothing yet.
 
         Args:
             latest: takes the JPEGs.
             panel: watched while nothing arrives, so that its changes show on the last picture, too.
             cover: asked while nothing arrives; what it returns is posted instead of the last picture.
+            max_width: wider pictures are made smaller, in px; None leaves all as they are.
         """
         self.result: Result | None = None
-        self._latest, self._panel, self._cover = latest, panel, cover
+        self._latest, self._panel, self._cover, self._max_width = latest, panel, cover, max_width
         self._covered_at = 0.0
         self._posted: tuple[Result, Controls] | None = None
 
     def write(self, result: Result) -> None:
         """Post the picture if anybody looks."""
         self.result = result
-        if self._latest.viewer_count:
+        if self._latest.viewers:
             controls = self._panel.current
             self._post(result, result.picture, controls)
 
@@ -130,7 +166,7 @@ class JpegSink(Sink):
         if self._post_cover():
             return
         current = self._panel.current
-        if self.result is not None and self._latest.viewer_count and self._posted != (self.result, current):
+        if self.result is not None and self._latest.viewers and self._posted != (self.result, current):
             self._post(self.result, self.result.redraw(), current)
 
     def close(self) -> None:
@@ -139,7 +175,7 @@ class JpegSink(Sink):
 
     def _post_cover(self) -> bool:
         """Post what covers the last picture, twice a second; return whether something does."""
-        if self._cover is None or not self._latest.viewer_count:
+        if self._cover is None or not self._latest.viewers:
             return False
         now = time.monotonic()
         if now < self._covered_at + COVER_SECONDS:
@@ -150,13 +186,20 @@ class JpegSink(Sink):
         self._covered_at, self._posted = now, None
         frame = self.result.frame if self.result else None
         seconds, captured_at = (frame.pts_seconds, frame.captured_at) if frame else (0.0, now)
-        self._latest.post(Jpeg(encode_jpeg(covered), seconds, captured_at))
+        self._latest.post(Jpeg(self._encode(covered), seconds, captured_at))
         return True
 
     def _post(self, result: Result, picture: Picture, controls: Controls) -> None:
         frame = result.frame
-        self._latest.post(Jpeg(encode_jpeg(picture), frame.pts_seconds, frame.captured_at))
+        self._latest.post(Jpeg(self._encode(picture), frame.pts_seconds, frame.captured_at))
         self._posted = (result, controls)
+
+    def _encode(self, picture: Picture) -> bytes:
+        height, width = picture.shape[:2]
+        if self._max_width is None or width <= self._max_width:
+            return encode_jpeg(picture)
+        smaller_wh = self._max_width, max(1, round(height * self._max_width / width))
+        return encode_jpeg(np.asarray(cv2.resize(picture, smaller_wh, interpolation=cv2.INTER_AREA), np.uint8))
 
 
 def encode_jpeg(picture: Picture) -> bytes:
@@ -171,8 +214,8 @@ async def multipart(board: LatestJpeg) -> AsyncGenerator[bytes, None]:
     Each part ends with the boundary of the next, as a browser shows a picture only once it knows that it is whole.
     """
     yield f"--{BOUNDARY}\r\n".encode()
-    with board.viewer() as viewer:
+    with Viewer(board) as viewer:
         while True:
-            jpeg = await viewer.next()
+            _, jpeg = await viewer.next()
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg.data)}\r\n\r\n"
             yield head.encode() + jpeg.data + f"\r\n--{BOUNDARY}\r\n".encode()

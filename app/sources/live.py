@@ -74,7 +74,7 @@ class LiveSource:
             self._clock = ArrivalClock(self.time_base)
             self._frames = self._read()
             self._first = next(self._frames)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too, must leave no connection open
             container.close()
             raise
         height, width = self._first.image.shape[:2]

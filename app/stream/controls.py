@@ -1,6 +1,7 @@
-"""`Controls`, what may change while a stream runs, and the panel that keeps them."""
+"""`Controls`, what may change while a stream runs, and the panels that keep them."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,3 +57,22 @@ class ControlPanel:
         with self._lock:
             self._current = replace(self._current, **changes)
             return self._current
+
+
+class PanelGroup(ControlPanel):
+    """The controls of several sources as one: a change goes to all, and the first one's are shown."""
+
+    def __init__(self, panels: Sequence[ControlPanel]) -> None:
+        """Steer `panels`, at least one."""
+        self._panels = panels
+
+    @property
+    def current(self) -> Controls:
+        """Those of the first source."""
+        return self._panels[0].current
+
+    def update(self, **changes: Any) -> Controls:
+        """Replace the named fields for every source."""
+        for panel in self._panels:
+            panel.update(**changes)
+        return self.current

@@ -1,0 +1,50 @@
+"""Tells what a source is doing that does not tell it itself, such as a file."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from app.stream.frames import Frame
+from app.stream.source_status import Phase, SourceStatus
+from app.stream_errors import SourceError
+
+if TYPE_CHECKING:
+    from app.stream.parts import Source
+
+
+class WatchedSource:
+    """Gives the frames of a source, and keeps its status.
+
+    Attributes:
+        status: "connecting" until the first frame, then "live", and "ended" with the reason at the end.
+    """
+
+    def __init__(self, source: "Source") -> None:
+        """Take over `source`, which is open."""
+        self.source_id = source.source_id
+        self.is_live = source.is_live
+        self.frame_rate = source.frame_rate
+        self.frame_count = source.frame_count
+        self.frame_hw = source.frame_hw
+        self.time_base = source.time_base
+        self.status = SourceStatus("connecting", time.monotonic())
+        self._source = source
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; raise what the source raises."""
+        try:
+            for frame in self._source:
+                if self.status.phase != "live":
+                    self._become("live")
+                yield frame
+        except SourceError as error:
+            self._become("ended", error.reason)
+            raise
+        self._become("ended")
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+    def _become(self, phase: Phase, reason: str = "") -> None:
+        self.status = SourceStatus(phase, time.monotonic(), reason)
