@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--source",
         action="append",
         dest="sources",
-        help="camera number (0), video, picture, folder of pictures, address, 'screen:' or 'demo'; again for another",
+        help="camera number (0), file, folder, 'clips/*.mp4', address, 'screen:' or 'demo'; again for another",
     )
     add("--config", type=Path, metavar="CAMERAS.yaml", help="take the sources from a file; see the README")
     add_model_options(parser)

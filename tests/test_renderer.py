@@ -143,7 +143,9 @@ def test_the_readout_is_drawn_only_with_numbers_to_show(renderer: Renderer) -> N
     assert changed(renderer.draw(result, Controls(), SNAPSHOT), grey()).any()
 
 
-@pytest.mark.parametrize("field", ["capture_fps", "inference_fps", "display_fps", "age_ms"])
+@pytest.mark.parametrize(
+    "field", ["capture_fps", "inference_fps", "display_fps", "age_ms", "run_age_p50_ms", "run_age_p95_ms"]
+)
 def test_the_readout_shows_each_number(renderer: Renderer, field: str) -> None:
     busy: StatsSnapshot = replace(SNAPSHOT, **{field: 29.5})  # type: ignore[arg-type]
     idle_picture, busy_picture = (renderer.draw(result_of(grey()), Controls(), each) for each in (SNAPSHOT, busy))

@@ -11,7 +11,7 @@ import pytest
 import skimage
 from PIL import Image
 
-from app.sources import find_source, open_source
+from app.sources import find_source, may_be_live, open_source
 from app.sources.demo import DemoSource, camera_view
 from app.stream_errors import SourceError
 from tests.fake_media import frames_until_error, grey, write_picture, write_video
@@ -203,3 +203,24 @@ def test_the_demo_can_be_stopped() -> None:
     next(frames)
     source.close()
     assert list(frames) == []
+
+
+@pytest.mark.parametrize("spec", ["", "/*.mkv"], ids=["folder", "pattern"])
+def test_videos_of_a_folder_follow_one_another_on_one_clock(tmp_path: Path, spec: str) -> None:
+    for name, value in (("10.mkv", 200), ("9.mkv", 100)):
+        write_video(tmp_path / name, [grey(value)] * 5)
+    frames = list(open_source(f"{tmp_path}{spec}"))
+    assert [round(float(frame.image.mean()), -1) for frame in frames] == [100] * 5 + [200] * 5
+    assert [frame.pts_seconds for frame in frames] == pytest.approx([i / 25 for i in range(10)], abs=0.001)
+    assert [frame.index for frame in frames] == list(range(10))
+
+
+def test_a_pattern_that_matches_nothing_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"no video and no picture matches .*\*.mp4"):
+        open_source(f"{tmp_path}/*.mp4")
+
+
+def test_a_folder_of_videos_and_a_pattern_are_no_live_sources(tmp_path: Path) -> None:
+    assert not may_be_live(str(tmp_path))
+    assert not may_be_live("clips/*.mp4")
+    assert may_be_live("rtsp://camera/live?channel=1")

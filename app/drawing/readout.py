@@ -1,4 +1,4 @@
-"""The read-out: a small dark panel in the picture's corner with the rates of the stream and the age of what is seen."""
+"""The read-out: a small dark panel in the picture's corner with rates, ages and the number of skipped frames."""
 
 import cv2
 
@@ -9,7 +9,7 @@ from app.stream.stats import StatsSnapshot
 
 PANEL_OPACITY = 0.72
 FAINT: RGB = (176, 184, 198)
-LINES = 4
+LINES = 7
 DASH = "-"  # as long as there is no rate
 
 
@@ -23,7 +23,7 @@ def readout_rectangle(lettering: Lettering) -> tuple[int, int, int, int]:
 
 
 def draw_readout(picture: Picture, snapshot: StatsSnapshot, lettering: Lettering) -> None:
-    """Draw the rates and the age of `snapshot`; a picture too small for the panel gets none."""
+    """Draw the rates, the ages and the skipped frames of `snapshot`; a picture too small for the panel gets none."""
     x1, y1, x2, y2 = readout_rectangle(lettering)
     if x2 > picture.shape[1] or y2 > picture.shape[0]:
         return
@@ -36,7 +36,12 @@ def draw_readout(picture: Picture, snapshot: StatsSnapshot, lettering: Lettering
     for line, (name, rate) in enumerate(rates.items()):
         value = DASH if rate is None else f"{rate:.1f}"
         _write_line(panel, name, value, "fps", middle + line * _line_height(lettering), lettering)
-    _write_line(panel, "age", f"{snapshot.age_ms:.0f}", "ms", middle + 3 * _line_height(lettering), lettering)
+    ages = {"age": snapshot.age_ms, "age p50": snapshot.run_age_p50_ms, "age p95": snapshot.run_age_p95_ms}
+    for line, (name, age) in enumerate(ages.items(), start=len(rates)):
+        value = f"{age:.0f}" if age else DASH
+        _write_line(panel, name, value, "ms", middle + line * _line_height(lettering), lettering)
+    lost = str(sum(snapshot.dropped.values()))
+    _write_line(panel, "skipped", lost, "", middle + (LINES - 1) * _line_height(lettering), lettering)
 
 
 def _write_line(panel: Picture, name: str, value: str, unit: str, middle: float, lettering: Lettering) -> None:

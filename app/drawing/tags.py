@@ -14,7 +14,7 @@ from app.stream.frames import Picture
 Rectangle = tuple[int, int, int, int]
 
 PART_STEP_PX = 4  # of the grid on which the parts of a mask are told apart
-STEPS_DOWN = 6  # how many tag heights a tag may move down to get out of another's way
+STEPS_DOWN = 9  # how many tag heights a tag may move down to get out of another's way
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Each kind of source is imported when one is opened: PyAV for files alone, OpenCV
 import os
 from collections.abc import Callable
 from functools import partial
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,9 @@ def open_source(spec: str, uses_gpu: bool = False) -> "Source":
     """Open a source.
 
     Args:
-        spec: a camera's number such as `0`, the path of a video, a picture or a folder of pictures, an address such as
-            `rtsp://host/path`, `screen:` or a part of it, `screen:LEFT,TOP,WIDTHxHEIGHT`, or `demo`, the built-in clip.
+        spec: a camera's number such as `0`; the path of a video, of a picture, or of a folder of either; a pattern such
+            as `clips/*.mp4`; an address such as `rtsp://host/path`; `screen:` or a part of it,
+            `screen:LEFT,TOP,WIDTHxHEIGHT`; or `demo`, the built-in clip.
         uses_gpu: a video file is decoded on the NVIDIA device where that works.
 
     Raises:
@@ -64,18 +66,27 @@ def find_source(spec: str, uses_gpu: bool = False, settings: SourceSettings | No
     if spec.startswith(SCREEN):
         return partial(_open_screen, spec)
     path = Path(spec)
+    if is_pattern(spec):
+        return partial(_open_pattern, spec, settings)
     if not spec or not os.path.exists(path):
         raise SourceError(
             f"no such file or folder: {printable(spec)}. A source is a camera number, a path, an address or 'demo'"
         )
-    if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
-        return partial(_open_pictures, path)
+    if path.is_dir():
+        return partial(_open_folder, path, settings)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return partial(_open_picture, path)
     return partial(_open_video, path, settings.uses_gpu)
 
 
 def may_be_live(spec: str) -> bool:
     """Return whether frames may be lost while nobody reads them: of every source but files and the built-in clip."""
-    return spec != "demo" and not os.path.exists(spec)
+    return spec != "demo" and not os.path.exists(spec) and not is_pattern(spec)
+
+
+def is_pattern(spec: str) -> bool:
+    """Whether `spec` is a pattern of file names, such as `clips/*.mp4`."""
+    return any(sign in spec for sign in "*?[") and scheme_of(spec) is None and not os.path.exists(spec)
 
 
 def _open_demo() -> "Source":
@@ -102,10 +113,28 @@ def _open_screen(spec: str) -> "Source":
     return ScreenSource(spec)
 
 
-def _open_pictures(path: Path) -> "Source":
-    from app.sources.pictures import open_folder, open_picture
+def _open_picture(path: Path) -> "Source":
+    from app.sources.pictures import open_picture
 
-    return open_folder(path) if path.is_dir() else open_picture(path)
+    return open_picture(path)
+
+
+def _open_folder(path: Path, settings: SourceSettings) -> "Source":
+    from app.sources.pictures import files_in, open_folder
+    from app.sources.playlist import PlaylistSource, holds_videos_alone, videos_in
+
+    if not holds_videos_alone(path):
+        return open_folder(path)
+    return PlaylistSource(
+        str(path), (partial(_open_video, one, settings.uses_gpu) for one in videos_in(files_in(path)))
+    )
+
+
+def _open_pattern(spec: str, settings: SourceSettings) -> "Source":
+    from app.sources.playlist import PlaylistSource, files_of
+
+    found = files_of(spec, map(Path, glob(spec, recursive=True)))
+    return PlaylistSource(spec, (find_source(str(path), settings=settings) for path in found))
 
 
 def _open_video(path: Path, uses_gpu: bool) -> "Source":
