@@ -45,11 +45,16 @@ def write_clip(
 
 
 class Server:
-    """GStreamer's RTSP server in a process of its own, on one port, which can be killed and started again."""
+    """GStreamer's RTSP server in a process of its own, on one port, which can be killed and started again.
+
+    Attributes:
+        clip: what it serves once it is started.
+        port: where it listens.
+    """
 
     def __init__(self, clip: Path, *options: str) -> None:
         """Start it."""
-        self._clip, self._options = clip, options
+        self.clip, self._options = clip, options
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.start()
@@ -61,7 +66,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        command = [SYSTEM_PYTHON, str(SERVER), str(self._clip), "--port", str(self.port), *self._options]
+        command = [SYSTEM_PYTHON, str(SERVER), str(self.clip), "--port", str(self.port), *self._options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         if self.process.stdout is None or not self.process.stdout.readline():
             raise SystemExit("no GStreamer RTSP server here: install gir1.2-gst-rtsp-server-1.0 and its plugins")
