@@ -140,12 +140,12 @@ def holes_in(mask: npt.NDArray[np.bool_]) -> float:
     """Return the area of enclosed background as a share of the mask."""
     padded = np.pad(mask, 1).astype(np.uint8)
     cv2.floodFill(padded, None, (0, 0), 1, flags=4)
-    return float(np.count_nonzero(padded == 0)) / max(1, np.count_nonzero(mask))
+    return float(np.count_nonzero(padded == 0)) / max(1, int(np.count_nonzero(mask)))
 
 
 def iou(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
     """Return the intersection over union of two masks."""
-    return float(np.count_nonzero(one & other)) / max(1, np.count_nonzero(one | other))
+    return float(np.count_nonzero(one & other)) / max(1, int(np.count_nonzero(one | other)))
 
 
 def save_pair(folder: Path, name: str, how: tuple[Renderer, Controls], pair: tuple[Result, Result]) -> None:

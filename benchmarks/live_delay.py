@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 from app.sources import open_source
@@ -32,7 +33,13 @@ class SlowPredictor:
     class_names = ("person",)
     workers = batch_size = 1
 
-    def predict_batch(self, images: list[Image], *_: object, **__: object) -> list[Instances]:
+    def predict_batch(
+        self,
+        images: Sequence[Image],
+        score_threshold: float = 0.0,
+        labels: Sequence[int] | None = None,
+        steps_ms: MutableMapping[str, float] | None = None,
+    ) -> list[Instances]:
         """Return nothing, late."""
         time.sleep(SLOW_SECONDS)
         return [Instances.empty((image.shape[0], image.shape[1])) for image in images]

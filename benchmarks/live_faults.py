@@ -87,7 +87,7 @@ def changed_size(folder: Path, plain: Path) -> tuple[object, ...]:
 
     def replace() -> None:
         server.kill()
-        server._clip = other
+        server.clip = other
         server.start()
 
     try:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.live_clips import Server, memory_mib, print_table, write_clip
 
@@ -83,7 +84,7 @@ def wait_for_frames(files: Sequence[Path]) -> None:
         time.sleep(1)
 
 
-def newest(stats: Path) -> dict[str, dict[str, float]]:
+def newest(stats: Path) -> dict[str, dict[str, Any]]:
     """Return the newest line of each source, by its name."""
     found = {}
     for line in stats.read_text().splitlines() if stats.exists() else ():

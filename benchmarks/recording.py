@@ -8,7 +8,6 @@ can be encoded, so that an hour takes minutes.
 """
 
 import argparse
-import random
 import signal
 import subprocess
 import sys
@@ -51,10 +50,10 @@ def main() -> None:
 
 def times(seed: int = 1) -> Iterator[int]:
     """Timestamps in microseconds, 20 to 50 ms apart."""
-    chance, ticks = random.Random(seed), 5_000_000
+    chance, ticks = np.random.default_rng(seed), 5_000_000
     while True:
         yield ticks
-        ticks += chance.randrange(20_000, 50_000)
+        ticks += int(chance.integers(20_000, 50_000))
 
 
 def result_at(ticks: int, has_person: bool = False) -> Result:
@@ -79,7 +78,7 @@ def record_for_ever(path: Path) -> None:
 def seconds_in(path: Path) -> list[float]:
     """Decode a file, and return the times of its pictures."""
     with av.open(str(path)) as container:
-        return [float((picture.pts or 0) * picture.time_base) for picture in container.decode(video=0)]
+        return [float((picture.pts or 0) * (picture.time_base or 0)) for picture in container.decode(video=0)]
 
 
 def largest_error(seconds: list[float], expected: list[int]) -> float:
@@ -90,7 +89,7 @@ def largest_error(seconds: list[float], expected: list[int]) -> float:
 
 def kill(folder: Path, count: int) -> None:
     """Kill a recording at random moments."""
-    chance, rows = random.Random(0), []
+    chance, rows = np.random.default_rng(0), []
     for suffix in (".mp4", ".mkv"):
         plays, errors, lost = 0, [], []
         for number in range(count):

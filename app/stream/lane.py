@@ -12,7 +12,7 @@ from app.stream.channel import Cancelled, Channel
 from app.stream.controls import ControlPanel, Controls
 from app.stream.frames import AddReadout, Draw, Frame, Picture, Result
 from app.stream.parts import Processor, Quit, Sink, Source
-from app.stream.sink_queue import RESULTS_WAITING, SinkQueue, make_queue
+from app.stream.sink_queue import LIVE_RESULTS_WAITING, SinkQueue, make_queue
 from app.stream.stats import StreamStats
 from app.stream.threads import propagate_outcome, start
 
@@ -118,7 +118,7 @@ class RunningLane:
             changed = shared.results_changed if sink.in_callers_thread else threading.Condition()
             self.queues.append(SinkQueue(sink, make_queue(sink, is_live, stats, changed), stats, self._count_written))
         self._is_processed = False
-        self._written: deque[int] = deque(maxlen=4 * RESULTS_WAITING)  # further apart no two sinks can be
+        self._written: deque[int] = deque(maxlen=4 * LIVE_RESULTS_WAITING)  # further apart no two sinks can be
         self._lock = threading.Lock()
 
     def start(self) -> list[threading.Thread]:

@@ -11,6 +11,7 @@ from app.stream.parts import Sink
 from app.stream.stats import StreamStats
 
 RESULTS_WAITING = 4
+LIVE_RESULTS_WAITING = 15  # for a sink that wants every result: half a second of a hard disk that is busy
 
 
 def make_queue(sink: Sink, is_live: bool, stats: StreamStats, changed: threading.Condition) -> Channel[Result]:
@@ -25,7 +26,7 @@ def make_queue(sink: Sink, is_live: bool, stats: StreamStats, changed: threading
     if sink.policy == "latest":
         return Channel(1, "drop_oldest", lambda: stats.dropped("display"), changed)
     if is_live:
-        return Channel(RESULTS_WAITING, "drop_oldest", lambda: stats.dropped("sink"), changed)
+        return Channel(LIVE_RESULTS_WAITING, "drop_oldest", lambda: stats.dropped("sink"), changed)
     return Channel(RESULTS_WAITING, changed=changed)
 
 
