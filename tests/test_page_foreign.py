@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import served
-from tests.foreign_site import ACTIONS, BINDINGS, LOGIN, Served, address_of, free_port, try_all
+from tests.browser import free_port, served
+from tests.foreign_site import ACTIONS, BINDINGS, LOGIN, Served, address_of, try_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
