@@ -19,6 +19,7 @@ COMMANDS = {
     "benchmark": ("app.benchmark", "time each step of a frame"),
     "train": ("solov2.train", "train on labelled pictures"),
     "evaluate": ("solov2.evaluate", "measure a model on labelled pictures"),
+    "export": ("solov2.export", "write a model for ONNX Runtime or OpenVINO, decoding included"),
     "zoo": ("solov2.zoo", "list, download and convert weights"),
 }
 """From a command's name to the module that has its `build_parser` and `main`, and what it is for."""

@@ -33,12 +33,11 @@ from app.stream.lane import Lane
 from app.stream.parts import Sink
 from app.stream.pipeline import Stream
 from app.stream_errors import SourceError
-from solov2 import SOLOv2, load_model
 from solov2.cli import EXIT_INTERRUPTED
 from solov2.output_lock import locked
 from solov2.predictor import warm_up
 from solov2.runtime.device import find_device
-from solov2.runtime.torch_predictor import TorchPredictor
+from solov2.runtime.open_predictor import Runnable, load_runnable, open_predictor
 
 EXIT_WITH_PROBLEMS = 1
 GPU_BATCH = 8
@@ -46,9 +45,10 @@ GPU_BATCH = 8
 
 def annotate(
     source: str | Path | FileSource,
-    model: SOLOv2 | str = "nano",
+    model: Runnable | str = "nano",
     sinks: Sequence[Sink] = (),
     settings: Settings | None = None,
+    engine: str = "eager",
 ) -> Generator[Result, None, None]:
     """Yield what is in each frame, while the next ones are already being decoded and segmented.
 
@@ -59,6 +59,7 @@ def annotate(
         model: one that is loaded, or the name of a variant or weights file, for the best device there is.
         sinks: get every result, too, before it is yielded; an `AnnotationSink` or a `VideoSink`, say.
         settings: threshold, classes, stretch, stride, batch and tracking; None means the defaults.
+        engine: what runs the network, as `--engine` of the command.
 
     Raises:
         SourceError: the source is live, or cannot be opened, or read to its end; what could be read was yielded before.
@@ -66,13 +67,14 @@ def annotate(
     """
     settings = settings or Settings()
     if isinstance(model, str):
-        model = load_model(model, device="auto", dtype="auto")
+        model = load_runnable(model, find_device("auto"), "auto")
     check_classes(settings.classes, model.class_names)
     is_opened = not isinstance(source, str | Path)
     opened = cast(FileSource, source if is_opened else open_source(str(source), model.device.type == "cuda"))
     if opened.is_live:
         opened.close()
         raise SourceError(f"{opened.source_id} is live: annotate a file, or run app.stream.pipeline.Stream on it")
+    predictor = open_predictor(model, engine, "throughput", settings.batch)
     renderer, panel, loop = Renderer(model.class_names), ControlPanel(settings.controls()), CallersLoop()
     lane = Lane(
         SelectedSource(opened, settings.selection()),
@@ -81,7 +83,7 @@ def annotate(
         draw=lambda result: renderer.draw(result, Controls()),
         panel=panel,
     )
-    with closing(Stream([lane], TorchPredictor(model, "throughput", settings.batch)).results()) as results:
+    with closing(Stream([lane], predictor).results()) as results:
         yield from loop.control(results)
 
 
@@ -129,13 +131,13 @@ def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], wanted: W
 def open_job(options: argparse.Namespace, wanted: Wanted, progress: ShowProgress) -> Job:
     """Load the model and make it ready."""
     device = find_device(options.device)
-    model = load_model(options.model, device=device, dtype=options.dtype)
+    model = load_runnable(options.model, device, options.dtype)
     classes = check_classes(options.classes, model.class_names)
     for area in wanted.areas:
         check_classes(area.classes, model.class_names)
     batch = options.batch or (GPU_BATCH if device.type == "cuda" else 1)
     settings = Settings(options.score, classes, options.start, options.end, options.stride, batch, options.track)
-    predictor = TorchPredictor(model, "throughput", batch)
+    predictor = open_predictor(model, options.engine, "throughput", batch)
     warm_up(predictor)
     header = model_header(Path(options.model).name, model)
     return Job(options.out, settings, header, wanted, predictor, progress)

@@ -29,6 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="random weights of the named variant: for times alone, with no download",
     )
     add("--frames", type=count, default=100, help="how many to time, after 10 to warm up (%(default)s)")
+    add("--all-engines", action="store_true", help="time each engine that is installed, turn by turn")
+    add("--picture", type=Path, metavar="FILE.png", help="draw the medians there")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
     add_pixel_option(parser)
     add_debug_flag(parser)
@@ -39,8 +41,8 @@ def benchmark(options: argparse.Namespace) -> int:
     """Check the options and do what they say; return the exit code."""
     check_model_options(options)
     find_source(options.source)
-    if options.json:
-        check_writable(options.json)
+    for path in filter(None, (options.json, options.picture)):
+        check_writable(path)
     with importing():
         from app.benchmark_run import time_and_print
     return time_and_print(options)

@@ -3,29 +3,41 @@
 import argparse
 import itertools
 import json
-import platform
+import sys
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
+from app.benchmark_picture import draw_steps
 from app.drawing.renderer import Renderer
+from app.machine import machine_name
+from app.sinks.video_sink import VideoSink
 from app.sinks.writable import writing
 from app.sources import find_source
 from app.stream.controls import Controls
-from app.stream.frames import Frame, Result
+from app.stream.frames import Frame, Picture, Result
 from app.stream.stats import StreamStats
 from app.stream_errors import SourceError
-from solov2 import SOLOv2, load_model
+from solov2 import SOLOv2
+from solov2.errors import SOLOv2Error
+from solov2.predictor import Predictor
 from solov2.runtime.device import find_device, find_dtype, prepare
-from solov2.runtime.torch_predictor import TorchPredictor
+from solov2.runtime.engine import engine_names
+from solov2.runtime.open_predictor import Runnable, load_runnable, open_predictor
 from solov2.variants import find_variant
 
 PERCENTILES = (50, 95, 99)
 WARM_UP_FRAMES = 10
+WHOLE = "all of them"
+
+Figures = dict[str, dict[str, float]]  # step -> {"p50", "p95", "p99"}, in milliseconds
 
 
 def time_and_print(options: argparse.Namespace) -> int:
@@ -33,58 +45,130 @@ def time_and_print(options: argparse.Namespace) -> int:
     device = find_device(options.device)
     if options.untrained:
         torch.manual_seed(0)
-        model = SOLOv2(find_variant(options.model))
-        model.mask_head.initialise()
-        model = prepare(model, device, find_dtype(options.dtype, device))
+        untrained = SOLOv2(find_variant(options.model))
+        untrained.mask_head.initialise()
+        model: Runnable = prepare(untrained, device, find_dtype(options.dtype, device))
     else:
-        model = load_model(options.model, device=device, dtype=options.dtype)
-    with closing(find_source(options.source)()) as source:
-        frames = list(itertools.islice(source, WARM_UP_FRAMES + options.frames))
-    if not frames:
-        raise SourceError(f"{options.source} gave no frames to time")
-    figures = time_steps(model, frames)
-    print_table(figures, model, frames[0])
+        model = load_runnable(options.model, device, options.dtype)
+    names = engine_names(device.type) if options.all_engines and isinstance(model, SOLOv2) else [options.engine]
+    predictors = open_all(model, names)
+    frames, read_ms = read_frames(options)
+    figures = time_steps(predictors, frames, read_ms)
+    title = describe(model, frames[0])
+    print_tables(figures, title)
     if options.json:
+        content = {"machine": machine_name(device), "run": title, "ms": figures}
         with writing(options.json):
-            options.json.write_text(json.dumps(figures, indent=2) + "\n")
+            options.json.write_text(json.dumps(content, indent=2) + "\n")
+    if options.picture:
+        with writing(options.picture):
+            picture = draw_steps({name: _medians(own) for name, own in figures.items()}, title)
+            options.picture.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
     return 0
 
 
-def time_steps(model: SOLOv2, frames: Sequence[Frame]) -> dict[str, dict[str, float]]:
-    """Return the percentiles of each step's milliseconds: step -> {"p50", "p95", "p99"}.
+def open_all(model: Runnable, names: Sequence[str]) -> dict[str, Predictor]:
+    """Return a predictor for each engine; where there are several, one that fails is told in one line and left out."""
+    predictors: dict[str, Predictor] = {}
+    for name in names:
+        try:
+            predictors[name] = open_predictor(model, name, wait_each_step=True)
+        except SOLOv2Error as error:
+            if len(names) == 1:
+                raise
+            print(error, file=sys.stderr)
+    return predictors
+
+
+def read_frames(options: argparse.Namespace) -> tuple[list[Frame], list[float]]:
+    """Return the frames to time, and the milliseconds that reading each of them took.
+
+    Raises:
+        SourceError: there are none.
+    """
+    frames, read_ms = [], []
+    with closing(find_source(options.source)()) as source:
+        started = time.perf_counter()
+        for frame in itertools.islice(source, WARM_UP_FRAMES + options.frames):
+            read_ms.append(1000 * (time.perf_counter() - started))
+            frames.append(frame)
+            started = time.perf_counter()
+    if not frames:
+        raise SourceError(f"{options.source} gave no frames to time")
+    return frames, read_ms
+
+
+def time_steps(
+    predictors: Mapping[str, Predictor], frames: Sequence[Frame], read_ms: Sequence[float]
+) -> dict[str, Figures]:
+    """Return the percentiles of each step's milliseconds with each predictor, which take turns at every frame.
 
     Args:
-        model: on its device.
+        predictors: by the name of their engine.
         frames: the first `WARM_UP_FRAMES` are not counted, unless there are no others.
+        read_ms: how long the reading of each took.
     """
-    controls, renderer, stats = Controls(), Renderer(model.class_names), StreamStats()
-    predictor = TorchPredictor(model, wait_each_step=True)
-    steps_ms: defaultdict[str, list[float]] = defaultdict(list)
-    for number, frame in enumerate(frames):
+    times: dict[str, defaultdict[str, list[float]]] = {name: defaultdict(list) for name in predictors}
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = {name: _Drawn(predictor, Path(folder) / f"{name}.mp4") for name, predictor in predictors.items()}
+        for number, (frame, read) in enumerate(zip(frames, read_ms, strict=True)):
+            for name, one in drawn.items():
+                steps = {"read": read, **one.steps_ms(frame)}
+                if number >= min(WARM_UP_FRAMES, len(frames) - 1):
+                    for step, milliseconds in {**steps, WHOLE: sum(steps.values())}.items():
+                        times[name][step].append(milliseconds)
+        for one in drawn.values():
+            one.sink.close()
+    return {name: {step: _percentiles(values) for step, values in own.items()} for name, own in times.items()}
+
+
+class _Drawn:
+    """Predicts, draws and encodes frames, one after the other."""
+
+    def __init__(self, predictor: Predictor, path: Path) -> None:
+        self._predictor, self.sink = predictor, VideoSink(path)
+        self._controls, self._renderer, self._stats = Controls(), Renderer(predictor.class_names), StreamStats()
+
+    def steps_ms(self, frame: Frame) -> dict[str, float]:
         steps: dict[str, float] = {}
-        (found,) = predictor.predict_batch([frame.image], controls.score_threshold, steps_ms=steps)
         started = time.perf_counter()
-        renderer.draw(Result(frame, found), controls, stats.snapshot())
-        steps["draw"] = 1000 * (time.perf_counter() - started)
-        if number >= min(WARM_UP_FRAMES, len(frames) - 1):
-            for name, milliseconds in {**steps, "all of them": sum(steps.values())}.items():
-                steps_ms[name].append(milliseconds)
-    return {
-        name: {f"p{percent}": float(np.percentile(times, percent)) for percent in PERCENTILES}
-        for name, times in steps_ms.items()
-    }
+        (found,) = self._predictor.predict_batch([frame.image], self._controls.score_threshold, steps_ms=steps)
+        steps = steps or {"predict": 1000 * (time.perf_counter() - started)}
+        result = Result(frame, found, draw=self._draw)
+        for step, work in (("draw", lambda: result.plain), ("encode", lambda: self.sink.write(result))):
+            started = time.perf_counter()
+            work()
+            steps[step] = 1000 * (time.perf_counter() - started)
+        return steps
+
+    def _draw(self, result: Result) -> Picture:
+        return self._renderer.draw(result, self._controls, self._stats.snapshot())
 
 
-def print_table(figures: dict[str, dict[str, float]], model: SOLOv2, frame: Frame) -> None:
-    """Print what was measured, and on what."""
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    return {f"p{percent}": float(np.percentile(values, percent)) for percent in PERCENTILES}
+
+
+def _medians(figures: Figures) -> dict[str, float]:
+    return {step: values["p50"] for step, values in figures.items() if step != WHOLE}
+
+
+def describe(model: Runnable, frame: Frame) -> str:
+    """Return what is measured, and on what, as one line."""
     geometry = model.geometry(frame.image)
-    machine = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor() or "CPU"
     (height, width), (input_height, input_width) = geometry.image_hw, geometry.padded_hw
-    print(
+    return (
         f"{model.variant.name}, {str(model.dtype).removeprefix('torch.')}, {width}x{height} frames at "
-        f"{input_width}x{input_height}; {machine}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"{input_width}x{input_height}; {machine_name(model.device)}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
     )
-    print(f"{'ms per frame':14}" + "".join(f"{f'p{percent}':>9}" for percent in PERCENTILES))
-    for name, row in figures.items():
-        print(f"{name:14}" + "".join(f"{value:9.2f}" for value in row.values()))
-    print(f"{1000 / figures['all of them']['p50']:.1f} frames per second, one at a time")
+
+
+def print_tables(figures: Mapping[str, Figures], title: str) -> None:
+    """Print what was measured: a table for each engine."""
+    print(title)
+    for engine, rows in figures.items():
+        print(f"{engine + ', ms':14}" + "".join(f"{f'p{percent}':>9}" for percent in PERCENTILES))
+        for name, row in rows.items():
+            print(f"{name:14}" + "".join(f"{value:9.2f}" for value in row.values()))
+        print(f"{1000 / rows[WHOLE]['p50']:.1f} frames per second, one at a time")

@@ -7,29 +7,33 @@ from pathlib import Path
 
 from app.sources.backoff import Backoff, parse_retry
 from app.stream.areas import Area
+from solov2.cli import add_engine_option
 from solov2.errors import UnknownNameError
-from solov2.runtime.names import check_device_name, check_dtype_name
+from solov2.runtime.names import check_device_name, check_dtype_name, check_engine_name
 from solov2.variants import VARIANTS, find_weights_file
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the options that choose a model, the device it runs on and its precision."""
+    """Give `parser` the options that choose a model, the device and the engine that run it, and its precision."""
     parser.add_argument("--model", default="nano", help=f"a weights file, or one of: {', '.join(VARIANTS)} (nano)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
+    add_engine_option(parser)
 
 
 def check_model_options(options: argparse.Namespace) -> None:
     """Find mistakes in what `add_model_options` added, as far as that can be done without torch.
 
     Raises:
-        UnknownNameError: there is no such model, device or precision.
+        UnknownNameError: there is no such model, device, precision or engine.
+        MissingExtraError: the engine is not installed.
         CheckpointError: there is no such weights file.
     """
     if options.model not in VARIANTS:
         find_weights_file(options.model)
     check_device_name(options.device)
     check_dtype_name(options.dtype)
+    check_engine_name(options.engine)
 
 
 def areas_of(path: Path | None) -> tuple[Area, ...]:

@@ -33,24 +33,25 @@ from app.stream_errors import SinkError
 from app.webcam_events import add_area_sinks, make_processors, open_deliveries
 from app.webcam_outputs import Feed, open_sinks, open_video, report
 from app.zones_file import AreaError, check_areas
-from solov2 import load_model
 from solov2.cli import EXIT_INTERRUPTED, EXIT_USER_ERROR
 from solov2.predictor import warm_up
 from solov2.runtime.device import find_device
-from solov2.runtime.torch_predictor import TorchPredictor
+from solov2.runtime.open_predictor import load_runnable, open_predictor
 
 
 def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
     """Do what the checked options of `app.webcam` say with each source; return the exit code."""
     device = find_device(options.device)
-    model = load_model(options.model, device=device, dtype=options.dtype)
+    model = load_runnable(options.model, device, options.dtype)
     for plan in plans:
         check_classes(plan.classes, model.class_names)
         check_classes(plan.recording.record_when, model.class_names)
         for area in plan.areas:
             check_classes(area.classes, model.class_names)
-    if any(may_be_live(plan.source) for plan in plans):  # the first frame of a file waits for the libraries itself
-        warm_up(TorchPredictor(model))
+    may_wait = not any(may_be_live(plan.source) for plan in plans)
+    predictor = open_predictor(model, options.engine, "throughput" if may_wait else "latency")
+    if not may_wait:  # the first frame of a file waits for the libraries itself
+        warm_up(predictor)
     with ExitStack() as stack:
         with interrupt_immediately():
             opener = FeedOpener(options, model.class_names, device.type == "cuda", len(plans) > 1)
@@ -67,7 +68,6 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
         for feed, sinks in zip(feeds, all_sinks, strict=True):
             processors = make_processors(feed, options, model.class_names, deliveries)
             lanes.append(replace(make_lane(feed, sinks, options, renderer), processors=processors))
-        predictor = TorchPredictor(model, "latency" if is_live else "throughput")
         json_lines = options.stats_json if options.stats_json and options.stats_json.suffix == JSON_LINES else None
         prints = is_live and sys.stderr is not None and sys.stderr.isatty()
         try:

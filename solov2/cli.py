@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from solov2.errors import MissingExtraError, SOLOv2Error
 from solov2.pixel_limit import apply_pixel_option
+from solov2.runtime.names import ENGINE_NAMES, ENGINE_VARIABLE
 from solov2.runtime.openmp import limit_spinning
 from solov2.standard_output import OutputError, drop_standard_output, telling_output_errors
 
@@ -38,6 +39,13 @@ class CommandParser(argparse.ArgumentParser):
 def add_debug_flag(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the flag `--debug` that `run_command` reads."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_engine_option(parser: argparse.ArgumentParser, default: str = "auto") -> None:
+    """Give `parser` the option `--engine`; the environment may name another default."""
+    default = os.environ.get(ENGINE_VARIABLE) or default
+    text = f"what runs the network: {', '.join(ENGINE_NAMES)}; auto is the fastest that is installed ({default})"
+    parser.add_argument("--engine", default=default, metavar="NAME", help=text)
 
 
 @contextmanager

@@ -5,6 +5,7 @@
     ├── CheckpointError       a weights file that cannot be read, or does not fit the variant
     ├── DownloadError         official weights that could not be fetched or failed their hash
     ├── DatasetError          annotations or pictures that cannot be used
+    ├── EngineError           an engine that cannot run a network here, or gives other masks than torch
     ├── MissingExtraError     a library that belongs to an extra of this package is not installed
     └── AppError              of the stream, see `app.stream_errors`
 
@@ -43,6 +44,10 @@ class DownloadError(SOLOv2Error):
 
 class DatasetError(SOLOv2Error):
     """Annotations or pictures that cannot be used."""
+
+
+class EngineError(SOLOv2Error):
+    """An engine that cannot run a network on this machine, or whose masks differ from those of torch."""
 
 
 class MissingExtraError(SOLOv2Error, ImportError):

@@ -7,11 +7,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
+from solov2.cli import CommandParser, add_debug_flag, add_engine_option, importing, program, run_command
 from solov2.errors import SOLOv2Error
 from solov2.files import check_writable
 from solov2.pixel_limit import add_pixel_option
-from solov2.runtime.names import check_device_name, check_dtype_name
+from solov2.runtime.names import check_device_name, check_dtype_name, check_engine_name
 from solov2.variants import VARIANTS, find_weights_file
 
 
@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--classes", metavar="A,B", help="categories to measure (default: all that the model knows)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16, float16 or auto, the fastest")
+    add_engine_option(parser, "eager")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures at once (default: 1)")
     parser.add_argument("--out", type=Path, metavar="JSON", help="write the figures there")
     parser.add_argument("--predictions", type=Path, metavar="JSON", help="write the predictions there")
@@ -50,6 +51,7 @@ def evaluate(options: argparse.Namespace) -> int:
         find_weights_file(options.model)
     check_device_name(options.device)
     check_dtype_name(options.dtype)
+    check_engine_name(options.engine)
     if options.batch < 1:
         raise SOLOv2Error(f"--batch must be at least 1, got {options.batch}")
     if options.model and not options.images:

@@ -56,3 +56,8 @@ def writing(path: Path, kind: type[SOLOv2Error] = SOLOv2Error, advice: str = "")
         yield
     except OSError as error:
         raise kind(f"could not write {path}: {error.strerror}{advice}") from error
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Return all pictures in `folder` and below, by name."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)

@@ -38,7 +38,7 @@ class OnePersonPredictor:
     class_names = FakeModel.class_names
     workers = batch_size = 1
 
-    def __init__(self, model: FakeModel, hint: str = "latency") -> None:
+    def __init__(self, model: FakeModel, engine: str = "eager", hint: str = "latency") -> None:
         pass
 
     def predict_batch(
@@ -100,7 +100,7 @@ def served(folder: Path, *arguments: str, with_fake_model: bool = True) -> Itera
         patch.setattr(gradio.networking, "url_ok", lambda url: True)  # it gives up early on a busy machine
         if with_fake_model:
             patch.setattr(Models, "get", lambda self, name, device="auto": FakeModel())
-            patch.setattr(engine_module, "TorchPredictor", OnePersonPredictor)
+            patch.setattr(engine_module, "open_predictor", OnePersonPredictor)
         site = build.build_site(options, folder)
         blocks = build.build_blocks(site)
         try:

@@ -7,7 +7,11 @@ from collections.abc import Generator
 import pytest
 import torch
 
+from solov2.runtime.names import ENGINE_VARIABLE
+
 REQUIRABLE = ("cuda", "rtsp", "browser", "mqtt")
+
+os.environ.setdefault(ENGINE_VARIABLE, "eager")  # no test waits until engines were compared, unless it asks for that
 
 
 def pytest_configure() -> None:

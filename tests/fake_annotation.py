@@ -43,7 +43,7 @@ class FakeTorchPredictor:
     class_names = FakeModel.class_names
     workers = 1
 
-    def __init__(self, model: FakeModel, hint: str = "latency", batch_size: int = 1) -> None:
+    def __init__(self, model: FakeModel, engine: str = "eager", hint: str = "latency", batch_size: int = 1) -> None:
         self.batch_size = batch_size
 
     def predict_batch(
@@ -75,8 +75,8 @@ class FakeTorchPredictor:
 def use_fake_model(monkeypatch: pytest.MonkeyPatch, weight: float = 1.0) -> None:
     """Let `app.annotate` have these."""
     monkeypatch.setattr(FakeTorchPredictor, "batches", [], raising=False)
-    monkeypatch.setattr(annotate_run, "load_model", lambda name, **options: FakeModel(weight))
-    monkeypatch.setattr(annotate_run, "TorchPredictor", FakeTorchPredictor)
+    monkeypatch.setattr(annotate_run, "load_runnable", lambda name, device, dtype: FakeModel(weight))
+    monkeypatch.setattr(annotate_run, "open_predictor", FakeTorchPredictor)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class FakeTorchPredictor:
     class_names = FakeModel.class_names
     workers = batch_size = 1
 
-    def __init__(self, model: FakeModel, hint: str = "latency") -> None:
+    def __init__(self, model: FakeModel, engine: str = "eager", hint: str = "latency") -> None:
         self._count = 0
 
     def predict_batch(
@@ -49,19 +49,19 @@ def use_fake_predictor(monkeypatch: pytest.MonkeyPatch, module: object) -> None:
     """Let `module` run its models by this."""
     monkeypatch.setattr(FakeTorchPredictor, "on_image", staticmethod(lambda number: None), raising=False)
     monkeypatch.setattr(FakeTorchPredictor, "asked", [], raising=False)
-    monkeypatch.setattr(module, "TorchPredictor", FakeTorchPredictor)
+    monkeypatch.setattr(module, "open_predictor", FakeTorchPredictor)
 
 
 def use_fake_model(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let `app.webcam` have these, and no window; return the list of the names that it loads."""
     names: list[str] = []
 
-    def load_model(name: str, device: torch.device, dtype: str) -> FakeModel:
+    def load_runnable(name: str, device: torch.device, dtype: str) -> FakeModel:
         find_dtype(dtype, device)  # as the real one does before it loads anything
         names.append(name)
         return FakeModel()
 
     use_fake_predictor(monkeypatch, webcam_run)
-    monkeypatch.setattr(webcam_run, "load_model", load_model)
+    monkeypatch.setattr(webcam_run, "load_runnable", load_runnable)
     monkeypatch.setattr(webcam_outputs, "has_display", lambda: False)
     return names

@@ -20,6 +20,7 @@ from solov2.evaluation.evaluate_run import predictions, shared_classes
 from solov2.evaluation.metrics import METRICS, coco_metrics
 from solov2.instances import Instances
 from solov2.network.model import SOLOv2
+from solov2.runtime.torch_predictor import TorchPredictor
 from tests.fake_dataset import write_coco
 from tests.made_nano import made_nano
 
@@ -173,7 +174,7 @@ def test_a_picture_of_another_size_than_its_annotations_is_not_measured(
 ) -> None:
     dataset.images[1]["width"] = 50
     with pytest.raises(DatasetError, match=r"is 128x96, but .* says 50x96"):
-        predictions(eager_model, dataset)
+        predictions(TorchPredictor(eager_model), dataset)
 
 
 def test_finding_nothing_gives_zero(dataset: CocoDataset) -> None:
@@ -191,10 +192,11 @@ def test_measuring_leaves_predictions_and_annotations_as_they_were(dataset: Coco
 def test_predictions_are_the_same_in_batches_of_any_size(dataset: CocoDataset) -> None:
     # In 64 bits: in 32, rounding may move a pixel of a mask across the threshold, which changes the mean of its others.
     model = made_nano(("bar", "cat", "square")).requires_grad_(False).double()
-    one_by_one = predictions(model, dataset, show_progress=False)
+    predictor = TorchPredictor(model)
+    one_by_one = predictions(predictor, dataset, show_progress=False)
     assert one_by_one
     assert [one["image_id"] for one in one_by_one] == sorted(one["image_id"] for one in one_by_one)
-    by_three = predictions(model, dataset, batch_size=3, show_progress=False)
+    by_three = predictions(predictor, dataset, batch_size=3, show_progress=False)
     for key in ("category_id", "segmentation"):
         assert [one[key] for one in by_three] == [one[key] for one in one_by_one]
     assert [one["score"] for one in by_three] == pytest.approx([one["score"] for one in one_by_one], abs=1e-6)
@@ -213,7 +215,7 @@ def test_the_threads_of_other_libraries_stay_as_they_are_while_a_model_is_evalua
     monkeypatch.setattr(Instances, "rle", watched)
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
-        predictions(eager_model, dataset, show_progress=False)
+        predictions(TorchPredictor(eager_model), dataset, show_progress=False)
         assert blas_threads() == before
     assert set(seen) == set(before) == {2}
 
@@ -342,7 +344,7 @@ def test_a_missing_picture_is_one_line(
 ) -> None:
     (dataset.images_folder / dataset.images[0]["file_name"]).unlink()
     with pytest.raises(DatasetError, match="could not read"):
-        predictions(eager_model, dataset, show_progress=False)
+        predictions(TorchPredictor(eager_model), dataset, show_progress=False)
     assert capfd.readouterr().err == ""
 
 

@@ -16,7 +16,16 @@ FILES = {
 MEDIA_AND_MODELS = ("torch", "torchvision", "solov2", "cv2", "av", "gradio")
 STREAM_PARTS = ("app.sources", "app.processors", "app.drawing", "app.sinks")
 MODEL_EXTRAS = ("solov2.data", "solov2.evaluation", "solov2.training")
-COMMANDS = ("app.annotate", "app.benchmark", "app.formats", "app.ui", "app.webcam", "solov2.evaluate", "solov2.train")
+COMMANDS = (
+    "app.annotate",
+    "app.benchmark",
+    "app.formats",
+    "app.ui",
+    "app.webcam",
+    "solov2.evaluate",
+    "solov2.export",
+    "solov2.train",
+)
 
 
 def imports_of(module: str, also_for_types: bool = True) -> set[str]:

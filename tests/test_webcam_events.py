@@ -15,8 +15,8 @@ ZONES = "zones: [{name: all, points: [[0, 0], [1, 0], [1, 1], [0, 1]]}]"
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeTorchPredictor.batches = []
-    monkeypatch.setattr(webcam_run, "load_model", lambda *_, **__: FakeModel())
-    monkeypatch.setattr(webcam_run, "TorchPredictor", FakeTorchPredictor)
+    monkeypatch.setattr(webcam_run, "load_runnable", lambda *_: FakeModel())
+    monkeypatch.setattr(webcam_run, "open_predictor", FakeTorchPredictor)
 
 
 @pytest.fixture

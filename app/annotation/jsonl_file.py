@@ -1,6 +1,5 @@
 """`instances.jsonl` on disk: its header, how far an interrupted run came, and its end."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -8,34 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from app.annotation.jsonl_lines import Line
 from app.annotation.jsonl_reader import InstancesFile
 from app.annotation.jsonl_schema import FORMAT, FrameLine, HeaderLine, parse_line
 from app.sinks.writable import writing
 from app.stream.parts import Source
 from app.stream_errors import SinkError, SourceError
-from solov2 import SOLOv2
+from solov2.checkpoints.fingerprint import weights_fingerprint
+from solov2.runtime.exported_model import ExportedModel
+from solov2.runtime.open_predictor import Runnable
 
 WHOLE_NAME = "instances.jsonl"
 PARTIAL_NAME = "instances.partial.jsonl"
 
 
-def weights_fingerprint(model: SOLOv2) -> str:
-    """Return sixteen hexadecimal digits that change with any weight or its precision."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def model_header(name: str, model: SOLOv2) -> dict[str, Any]:
+def model_header(name: str, model: Runnable) -> dict[str, Any]:
     """Return what the header says about the model, whose user calls it `name`."""
     return {
         "model": name,
-        "weights": weights_fingerprint(model),
+        "weights": model.fingerprint if isinstance(model, ExportedModel) else weights_fingerprint(model),
         "device": model.device.type,
         "dtype": str(model.dtype).removeprefix("torch."),
         "classes": list(model.class_names),

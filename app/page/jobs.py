@@ -140,7 +140,7 @@ class VideoJob:
         ]
         started = told_at = time.monotonic()
         try:
-            with closing(annotate(source, model, sinks, settings)) as results:
+            with closing(annotate(source, model, sinks, settings, models.engine)) as results:
                 for _ in results:
                     self.frames += 1
                     now = time.monotonic()

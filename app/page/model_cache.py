@@ -3,9 +3,10 @@
 import threading
 from collections import OrderedDict
 
-from solov2 import VARIANTS, SOLOv2, load_model
+from solov2 import VARIANTS, SOLOv2
 from solov2.predictor import warm_up
 from solov2.runtime.device import find_device
+from solov2.runtime.open_predictor import Runnable, load_runnable
 from solov2.runtime.torch_predictor import TorchPredictor
 
 MAX_LOADED = 2
@@ -16,16 +17,17 @@ class Models:
 
     Attributes:
         names: what may be asked for: variants' names and weights files; the first is the default.
+        engine: what runs them, as `--engine` of the command.
     """
 
-    def __init__(self, names: tuple[str, ...] = tuple(VARIANTS)) -> None:
+    def __init__(self, names: tuple[str, ...] = tuple(VARIANTS), engine: str = "eager") -> None:
         """Load nothing yet."""
-        self.names = names
-        self._loaded: OrderedDict[tuple[str, str], SOLOv2] = OrderedDict()
+        self.names, self.engine = names, engine
+        self._loaded: OrderedDict[tuple[str, str], Runnable] = OrderedDict()
         self._lock = threading.Lock()
         self._loading: dict[tuple[str, str], threading.Lock] = {}
 
-    def get(self, name: str, device: str = "auto") -> SOLOv2:
+    def get(self, name: str, device: str = "auto") -> Runnable:
         """Return the model called `name` on `device`, warmed up; a caller waits while it is being loaded.
 
         Raises:
@@ -38,8 +40,9 @@ class Models:
         with loading:  # the others stay at hand meanwhile: loading may include minutes of download
             model = self._loaded.get(key)
             if model is None:
-                model = load_model(name, device=place, dtype="auto")
-                warm_up(TorchPredictor(model))
+                model = load_runnable(name, place, "auto")
+                if isinstance(model, SOLOv2):
+                    warm_up(TorchPredictor(model))
         with self._lock:
             self._loaded[key] = model
             self._loaded.move_to_end(key)

@@ -11,8 +11,9 @@ from app.page.origin import THIS_MACHINE, is_loopback, split_host
 from app.stream.controls import Controls
 from app.stream_errors import AppError
 from solov2 import VARIANTS
-from solov2.cli import CommandParser, add_debug_flag, program
+from solov2.cli import CommandParser, add_debug_flag, add_engine_option, program
 from solov2.pixel_limit import add_pixel_option
+from solov2.runtime.names import check_engine_name
 
 if TYPE_CHECKING:
     from app.lane_plan import LanePlan
@@ -39,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--share", action="store_true", help="also make the page reachable through a public address of Gradio's")
     add("--login", metavar="USER:PASSWORD", help=f"let in nobody else; or put it into the variable {LOGIN_VARIABLE}")
     add("--model", action="append", metavar="NAME_OR_FILE", help="offer this model; give it again for more (all)")
+    add_engine_option(parser)
     add(
         "--source",
         action="append",
@@ -148,13 +150,15 @@ def models_of(options: argparse.Namespace) -> "Models":
 
     Raises:
         AppError: one of them is neither a variant nor a file.
+        UnknownNameError: there is no such engine.
+        MissingExtraError: the engine is not installed.
     """
     from app.page.model_cache import Models
 
     for name in options.model or ():
         if name not in VARIANTS and not Path(name).is_file():
             raise AppError(f"no model {name!r}: it must be a weights file, or one of {', '.join(VARIANTS)}")
-    return Models(tuple(options.model)) if options.model else Models()
+    return Models(tuple(options.model or VARIANTS), check_engine_name(options.engine))
 
 
 def login_of(options: argparse.Namespace) -> tuple[str, str] | None:

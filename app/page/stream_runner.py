@@ -21,7 +21,7 @@ from app.stream.pipeline import Stream
 from app.stream.reporter import Reporter
 from app.stream_errors import SinkError
 from solov2 import SOLOv2Error
-from solov2.runtime.torch_predictor import TorchPredictor
+from solov2.runtime.open_predictor import open_predictor
 
 CONTROLS = Controls(show_readout=False)  # the page shows the rates beside the picture
 STOP_SECONDS = 30.0
@@ -257,7 +257,8 @@ class Engine:
             for source, view in zip(choice.sources, run.views, strict=True):
                 feeds.append(open_feed(source, view))
                 opened.callback(feeds[-1].source.close)
-            predictor = TorchPredictor(model, "latency" if any(feed.source.is_live for feed in feeds) else "throughput")
+            is_live = any(feed.source.is_live for feed in feeds)
+            predictor = open_predictor(model, self.models.engine, "latency" if is_live else "throughput")
             lanes = [feed.lane(class_names, has_tile=len(feeds) > 1) for feed in feeds]
             run.progress = Progress("running", "", tuple(feeds), class_names)
             Stream(lanes, predictor, run.is_stopped).run()

@@ -8,17 +8,11 @@ from PIL import Image, UnidentifiedImageError
 
 from solov2.data.coco_dataset import UPRIGHT
 from solov2.errors import DatasetError
-from solov2.files import PICTURE_SUFFIXES
 from solov2.pixel_limit import check_file
 from solov2.pixels import Size
 
 _ORIENTATION_TAG = 0x0112
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})  # orientations that swap width and height
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """Return all pictures in `folder` and below, by name."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def picture_sizes(path: Path) -> tuple[Size, Size]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from solov2.data.coco_file import IS_BOX, Content, box_outline, is_name
-from solov2.data.picture_files import find_pictures, upright_entry
+from solov2.data.picture_files import upright_entry
 from solov2.errors import DatasetError, brief
+from solov2.files import find_pictures
 from solov2.pixels import Size
 from solov2.yaml_file import YAMLFileError, load_yaml
 

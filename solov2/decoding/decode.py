@@ -52,25 +52,49 @@ def select_candidates(outputs: HeadOutputs, config: DecodeConfig, labels: tuple[
         config: its `score_threshold` counts.
         labels: keep these only; None keeps all.
     """
-    grids = [points_nms(logits.float().sigmoid()) for logits in outputs.category_logits]
-    scores = torch.cat([grid[0].flatten(1).T for grid in grids])  # (cells, C)
-    kernels = torch.cat([grid[0].flatten(1).T for grid in outputs.kernels])  # (cells, D)
-    strides = torch.cat(
-        [scores.new_full((grid[0, 0].numel(),), stride) for grid, stride in zip(grids, outputs.strides, strict=True)]
-    )
-    if labels is not None:
-        scores = scores * _wanted_labels(labels, scores.shape[1], scores.device)
-    scores = torch.where(scores > config.score_threshold, scores, 0)  # NaN compares false, so it is dropped
-    flat = scores.flatten()
+    flat = _candidate_scores(outputs, config, labels)
     places = torch.nonzero(flat)[:, 0]
     limit = MAX_CANDIDATES if outputs.boxes is None else MAX_DENSE_CANDIDATES
     if len(places) > limit:
         places = flat.topk(limit).indices.sort().values
-    cells, classes = places // scores.shape[1], places % scores.shape[1]
+    return _candidates_at(outputs, flat, places)
+
+
+def top_candidates(outputs: HeadOutputs, config: DecodeConfig, count: int) -> tuple[Candidates, Tensor]:
+    """Return the `count` best candidates of a batch of one, and how many are above the threshold: () int64.
+
+    The number is always the same, so that other libraries can run it: where fewer are above the threshold, the others
+    have the score 0. While `count` is not exceeded, they lead to the same instances as `select_candidates`.
+    """
+    flat = _candidate_scores(outputs, config, None)
+    places = flat.topk(min(count, len(flat))).indices
+    return _candidates_at(outputs, flat, places), (flat > 0).sum()
+
+
+def _candidate_scores(outputs: HeadOutputs, config: DecodeConfig, labels: tuple[int, ...] | None) -> Tensor:
+    """Return the score of each (cell, label), (cells * C,), 0 for those that are no candidates."""
+    grids = [points_nms(logits.float().sigmoid()) for logits in outputs.category_logits]
+    scores = torch.cat([grid[0].flatten(1).T for grid in grids])  # (cells, C)
+    if labels is not None:
+        scores = scores * _wanted_labels(labels, scores.shape[1], scores.device)
+    return torch.where(scores > config.score_threshold, scores, 0).flatten()  # NaN compares false, so it is dropped
+
+
+def _candidates_at(outputs: HeadOutputs, scores: Tensor, places: Tensor) -> Candidates:
+    """Return the candidates at `places` of the flat scores."""
+    num_classes = outputs.category_logits[0].shape[1]
+    cells, classes = places // num_classes, places % num_classes
+    kernels = torch.cat([level[0].flatten(1).T for level in outputs.kernels])  # (cells, D)
+    strides = torch.cat(
+        [
+            scores.new_full((level[0, 0].numel(),), stride)
+            for level, stride in zip(outputs.category_logits, outputs.strides, strict=True)
+        ]
+    )
     boxes = None
     if outputs.boxes is not None:
         boxes = torch.cat([level[0].flatten(1).T for level in outputs.boxes])[cells]
-    return Candidates(flat[places], classes, kernels[cells], strides[cells], boxes)
+    return Candidates(scores[places], classes, kernels[cells], strides[cells], boxes)
 
 
 @lru_cache(maxsize=32)
@@ -115,13 +139,23 @@ def rank(candidates: Candidates, features: Tensor, config: DecodeConfig) -> Rank
     maskness = (probs * masks).sum(1) / areas.clamp(min=1)
     scores = torch.where(areas > candidates.strides, candidates.scores * maskness, 0)
 
-    order = scores.argsort(descending=True, stable=True)[: config.max_before_nms]
+    order = descending_order(scores)[: config.max_before_nms]
     labels = candidates.labels[order]
     decayed = matrix_nms(masks[order], labels, scores[order], config.method, config.gaussian_sigma)
-    best = decayed.argsort(descending=True, stable=True)[: config.max_instances]
+    best = descending_order(decayed)[: config.max_instances]
     final = decayed[best]
     final = final * (final >= config.final_score_threshold)
     return Ranked(probs[order[best]].reshape(-1, *features.shape[1:]), final, labels[best])
+
+
+def descending_order(scores: Tensor) -> Tensor:
+    """Return the indices that sort (N,) scores, the best first, and equal ones in their order.
+
+    ONNX has no stable sort, but its TopK puts the first of equal ones first.
+    """
+    if torch.compiler.is_exporting():
+        return scores.topk(len(scores)).indices
+    return scores.argsort(descending=True, stable=True)
 
 
 def decode(

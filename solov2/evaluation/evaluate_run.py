@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from solov2.data.coco_dataset import CocoDataset
@@ -15,33 +16,39 @@ from solov2.evaluation.metrics import METRICS, coco_metrics
 from solov2.evaluation.predictions import read_predictions
 from solov2.files import writing
 from solov2.instances import Instances
-from solov2.load import load_model
-from solov2.network.model import SOLOv2
 from solov2.ordered_map import ordered_map
 from solov2.pixels import Image
+from solov2.predictor import Predictor
 from solov2.runtime.device import find_device
+from solov2.runtime.open_predictor import load_runnable, open_predictor
 
 _READERS = 2  # threads that read pictures ahead
-_ENCODERS = 4  # threads that encode masks
+_ENCODERS = 4  # threads that encode masks, where the network runs elsewhere
 
 
 def predictions(
-    model: SOLOv2, dataset: CocoDataset, batch_size: int = 1, show_progress: bool = True
+    predictor: Predictor,
+    dataset: CocoDataset,
+    batch_size: int = 1,
+    show_progress: bool = True,
+    *,
+    encoders: int = 1,
 ) -> list[dict[str, Any]]:
-    """Return the model's instances on every picture, in COCO's results format.
+    """Return what a predictor finds in every picture, in COCO's results format.
 
     Pictures are read, and masks encoded, beside the network.
 
     Args:
-        model: its classes are matched with the dataset's categories by name; others are left out.
+        predictor: its classes are matched with the dataset's categories by name; others are left out.
         dataset: the pictures.
-        batch_size: pictures that the model is given at once; the results are the same.
+        batch_size: pictures that it is given at once; the results are the same.
         show_progress: a progress bar on standard error.
+        encoders: threads that encode masks; see `encoders_beside`.
     """
     category_of = {
-        model.class_names.index(name): category_id
+        predictor.class_names.index(name): category_id
         for name, category_id in zip(dataset.class_names, dataset.category_ids, strict=True)
-        if name in model.class_names
+        if name in predictor.class_names
     }
 
     def read(indices: range) -> list[Image]:
@@ -55,12 +62,16 @@ def predictions(
     batches = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
     results: list[dict[str, Any]] = []
     pictures = ordered_map(read, batches, _READERS)
-    found = enumerate(instances for images in pictures for instances in model.predict(images))
-    # On the CPU the network's own threads take all cores.
-    encoded = ordered_map(encode, found, 1 if model.device.type == "cpu" else _ENCODERS)
+    found = enumerate(instances for images in pictures for instances in predictor.predict_batch(images))
+    encoded = ordered_map(encode, found, encoders)
     for part in tqdm(encoded, "evaluate", count, unit="img", disable=not show_progress):
         results.extend(part)
     return results
+
+
+def encoders_beside(device: torch.device) -> int:
+    """Return how many threads encode masks: one on the CPU, as the network's own threads take all cores."""
+    return 1 if device.type == "cpu" else _ENCODERS
 
 
 def _as_results(instances: Instances, image_id: int, category_of: dict[int, int]) -> list[dict[str, Any]]:
@@ -116,9 +127,10 @@ def run_evaluation(options: argparse.Namespace) -> int:
         results = read_predictions(options.from_predictions, dataset)
     else:
         device = find_device(options.device)
-        model = load_model(options.model, device=device, dtype=options.dtype)
+        model = load_runnable(options.model, device, options.dtype)
         dataset = dataset.with_classes(shared_classes(model.class_names, dataset))
-        results = predictions(model, dataset, options.batch)
+        predictor = open_predictor(model, options.engine, "latency", options.batch)
+        results = predictions(predictor, dataset, options.batch, encoders=encoders_beside(device))
     if options.predictions:
         _write(options.predictions, results)
     metrics = {"masks": coco_metrics(dataset, results), "boxes": coco_metrics(dataset, results, "bbox")}

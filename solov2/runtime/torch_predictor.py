@@ -1,10 +1,9 @@
-"""SOLOv2 run by PyTorch, operation by operation, on the CPU or on CUDA."""
+"""SOLOv2 as a predictor: the network run by PyTorch, operation by operation, or by another engine."""
 
 import time
 from collections.abc import MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Literal
 
 import torch
 from threadpoolctl import ThreadpoolController
@@ -16,6 +15,7 @@ from solov2.instances import Instances
 from solov2.network.model import SOLOv2
 from solov2.network.outputs import HeadOutputs
 from solov2.pixels import Image
+from solov2.runtime.engine import MAX_SHAPES, Engine, Hint
 from solov2.runtime.thread_count import ThreadCount
 
 MIN_SCORE = DecodeConfig().final_score_threshold
@@ -34,10 +34,11 @@ class TorchPredictor:
     def __init__(
         self,
         model: SOLOv2,
-        hint: Literal["latency", "throughput"] = "latency",
+        hint: Hint = "latency",
         batch_size: int = 1,
         wait_each_step: bool = False,
         threads: int | None = None,
+        engine: Engine | None = None,
     ) -> None:
         """Keep the parts; nothing runs yet.
 
@@ -51,6 +52,8 @@ class TorchPredictor:
             wait_each_step: wait for CUDA after every step, so that each one's time is its own. Otherwise the steps are
                 only queued until decoding waits, and its time includes theirs.
             threads: of the CPU that calls use in all; None means those that torch is set to use.
+            engine: runs the network in place of torch, opened with the same hint; for the first `MAX_SHAPES` shapes of
+                batches, as it is made ready for each of them.
 
         Raises:
             ValueError: `batch_size` is below 1.
@@ -62,8 +65,13 @@ class TorchPredictor:
         is_cpu = model.device.type == "cpu"
         all_threads = threads or torch.get_num_threads()
         self.workers = min(all_threads, MAX_WORKERS) if hint == "throughput" and is_cpu else 1
-        self._share = all_threads // self.workers
-        self._count = ThreadCount(all_threads) if hint == "latency" and is_cpu and threads is None else None
+        if engine is not None:
+            self.workers = engine.workers
+        self._engine = engine
+        self._shapes: set[tuple[int, ...]] = set()  # that the engine is asked for
+        self._share = max(all_threads // self.workers, 1)
+        chooses = hint == "latency" and is_cpu and threads is None and engine is None
+        self._count = ThreadCount(all_threads) if chooses else None
 
     @torch.inference_mode()
     def predict_batch(
@@ -96,9 +104,16 @@ class TorchPredictor:
         batch = self._model.preprocess(images, geometry)
         self._wait()
         watch.lap("preprocess")
-        outputs: HeadOutputs = self._model(batch)
+        outputs = self._run(batch)
         self._wait()
         watch.lap("network")
+        return outputs
+
+    def _run(self, batch: torch.Tensor) -> HeadOutputs:
+        shape = tuple(batch.shape)
+        if self._engine is not None and len(self._shapes) < MAX_SHAPES:
+            self._shapes.add(shape)
+        outputs: HeadOutputs = self._engine(batch) if self._engine and shape in self._shapes else self._model(batch)
         return outputs
 
     def _wait(self) -> None:

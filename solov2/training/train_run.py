@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from solov2.checkpoints.checkpoint import save_checkpoint
 from solov2.data.coco_dataset import CocoDataset
-from solov2.evaluation.evaluate_run import predictions
+from solov2.evaluation.evaluate_run import encoders_beside, predictions
 from solov2.evaluation.metrics import coco_metrics
 from solov2.files import writing
 from solov2.output_lock import locked
 from solov2.runtime.device import find_dtype
+from solov2.runtime.torch_predictor import TorchPredictor
 from solov2.training.batches import Batch, steps_per_epoch, training_batches
 from solov2.training.distributed import joined_processes
 from solov2.training.loop import Run, learning_rate, training_step
@@ -139,7 +140,8 @@ def _validate(run: Run, validation: CocoDataset | None, out: Path, log: Log, epo
     if validation is not None:
         measured = "box" if validation.box_count else "mask"  # no mask can be measured against a box
         kind = {"box": "bbox", "mask": "segm"}[measured]
-        metrics = coco_metrics(validation, predictions(run.averaged, validation), kind)
+        predictor, encoders = TorchPredictor(run.averaged), encoders_beside(run.averaged.device)
+        metrics = coco_metrics(validation, predictions(predictor, validation, encoders=encoders), kind)
         seconds = round(run.trained_seconds, 1)
         log.write(step=run.step, epoch=epoch + 1, seconds=seconds, measured=measured, validation=metrics)
         by_class = ", ".join(f"{name} {values['AP50']:.3f}" for name, values in list(metrics["classes"].items())[:5])
