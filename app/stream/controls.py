@@ -20,7 +20,7 @@ class Controls:
         count_resets: how often the counts of zones and lines were reset; they begin again whenever it changes.
     """
 
-    score_threshold: float = 0.3
+    score_threshold: float = 0.35
     classes: frozenset[str] | None = None
     show_masks: bool = True
     show_boxes: bool = False
