@@ -1,7 +1,7 @@
 """Engines: what they give, which one is chosen, and what becomes of one that fails."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from app import benchmark, webcam
 from solov2 import VARIANTS, SOLOv2
@@ -317,13 +317,14 @@ def test_onnx_runtime_and_openvino_agree_with_torch_and_convert_the_network_once
     found = {name for name in ("onnx", "openvino") if not names.missing_libraries(name)}
     if not found:
         pytest.skip("neither ONNX Runtime nor OpenVINO is installed")
-    conversions = []
+    conversions: list[str] = []
     as_onnx = onnx_network.as_onnx
-    monkeypatch.setattr(
-        onnx_network,
-        "as_onnx",
-        lambda *options: conversions.append(1) or as_onnx(*options),
-    )
+
+    def counted(module: nn.Module, example: Tensor, input_name: str, names: Sequence[str]) -> bytes:
+        conversions.append(input_name)
+        return as_onnx(module, example, input_name, names)
+
+    monkeypatch.setattr(onnx_network, "as_onnx", counted)
     picture = make_picture(*SIZE, 1)
     (expected,) = TorchPredictor(model).predict_batch([picture], 0.2)
     for name in found:
