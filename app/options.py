@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.sources.backoff import Backoff, parse_retry
 from app.stream.areas import Area
+from app.stream.effect import Effect, parse_effect
 from solov2.cli import add_engine_option
 from solov2.errors import UnknownNameError
 from solov2.runtime.names import check_device_name, check_dtype_name, check_engine_name
@@ -99,6 +100,14 @@ def four_letters(text: str) -> str:
     if len(text) == 4 and text.isascii():
         return text.upper()
     raise argparse.ArgumentTypeError(f"must be four letters, such as MJPG, got {text!r}")
+
+
+def effect(text: str) -> Effect:
+    """Parse an effect."""
+    try:
+        return parse_effect(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def names(text: str) -> frozenset[str]:

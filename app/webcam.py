@@ -19,6 +19,7 @@ from app.options import (
     areas_of,
     check_model_options,
     count,
+    effect,
     four_letters,
     names,
     retry,
@@ -31,6 +32,7 @@ from app.sinks.writable import check_video_path, check_writable
 from app.sources import find_source, may_be_live
 from app.sources.backoff import MAX_SECONDS, Backoff
 from app.stream.controls import Controls
+from app.stream.effect import USAGE
 from app.stream_errors import SinkError
 from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.output_lock import locked
@@ -63,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--score", type=score, default=Controls().score_threshold, help="least score to show, 0 to 1 (%(default)s)")
     add("--classes", type=names, metavar="NAME,NAME", help="show these classes only")
     add("--track", action="store_true", help="give each instance an id and a colour that last")
+    add("--effect", action="append", default=[], type=effect, metavar="EFFECT", help=f"{USAGE}; again for another")
     add("--zones", type=Path, metavar="ZONES.yaml", help="watch the zones and lines in that file; tracks, too")
     add("--zones-csv", type=Path, metavar="FILE.csv", help="write what was counted in them there, once a second")
     add(
@@ -164,6 +167,8 @@ def make_plans(options: argparse.Namespace) -> list[LanePlan]:
     else:
         plans = plan_sources(options.sources or ["0"], common)
     separate_files(plans)
+    if options.save_clean and any(one.hides for one in options.effect):
+        raise PlanError("--save-clean would record what --effect hides: leave one of them out")
     for plan in plans:
         check_recording(plan)
     return plans

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from app.drawing.effects import load_background
 from app.drawing.renderer import Renderer
 from app.drawing.waiting import WaitingCard
 from app.interrupt import Interrupt, interrupt_immediately
@@ -23,6 +24,7 @@ from app.sources.reconnecting import ReconnectingSource
 from app.sources.repeated import RepeatedSource
 from app.sources.source_settings import SourceSettings
 from app.stream.controls import ControlPanel, Controls
+from app.stream.effect import Effect
 from app.stream.frames import Picture, Result
 from app.stream.lane import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Lane
 from app.stream.parts import Sink, Source
@@ -43,6 +45,7 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
     """Do what the checked options of `app.webcam` say with each source; return the exit code."""
     device = find_device(options.device)
     model = load_runnable(options.model, device, options.dtype)
+    check_effects(options.effect, model.class_names)
     for plan in plans:
         check_classes(plan.classes, model.class_names)
         check_classes(plan.recording.record_when, model.class_names)
@@ -81,6 +84,19 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
     return EXIT_INTERRUPTED if interrupt.was_interrupted else 0
 
 
+def check_effects(effects: Sequence[Effect], class_names: Sequence[str]) -> None:
+    """Check that the model knows the classes of `effects`, and that their pictures can be read.
+
+    Raises:
+        UnknownNameError: it does not know one.
+        EffectError: there is no such picture.
+    """
+    for effect in effects:
+        check_classes(effect.classes, class_names)
+        if effect.picture is not None:
+            load_background(effect.picture)
+
+
 @dataclass(frozen=True)
 class FeedOpener:
     """Opens sources as the options of a run say.
@@ -106,7 +122,16 @@ class FeedOpener:
             SinkError: no file can be written there.
         """
         source = self._open_source(plan)
-        controls = Controls(plan.score, plan.classes, show_readout=not self.options.no_readout, track=plan.track)
+        effects = tuple(self.options.effect)
+        controls = Controls(
+            plan.score,
+            plan.classes,
+            show_masks=not effects,
+            show_labels=not effects,
+            show_readout=not self.options.no_readout,
+            track=plan.track,
+            effects=effects,
+        )
         stats = StreamStats()
         lasting = source if isinstance(source, ReconnectingSource) else None
         if lasting is None or lasting.status.phase == "live":  # else nobody knows its size yet

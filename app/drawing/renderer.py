@@ -8,6 +8,7 @@ import numpy.typing as npt
 from cv2.typing import MatLike
 
 from app.drawing.area_overlay import draw_areas
+from app.drawing.effects import apply_effects
 from app.drawing.lettering import Lettering
 from app.drawing.palette import RGB, instance_colours
 from app.drawing.readout import draw_readout, readout_rectangle
@@ -69,6 +70,7 @@ class Renderer:
             (H, W, 3) uint8 RGB, a new array; the frame's own picture is not touched.
         """
         picture = result.frame.image.copy()
+        apply_effects(picture, result, controls.effects, self.class_names)
         instances = result.instances
         lettering = _lettering(picture)
         line_px = max(1, round(min(picture.shape[:2]) * LINE_FRACTION))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.stream.effect import HIDE_SCORE, Effect
+
 
 @dataclass(frozen=True, slots=True)
 class Controls:
@@ -17,6 +19,7 @@ class Controls:
         opacity: of the masks, in [0, 1].
         track: instances get ids that last, and colours that follow them.
         paused: capture stands still (a file waits, a live source is read and discarded).
+        effects: what is done to the picture before anything is drawn into it.
         count_resets: how often the counts of zones and lines were reset; they begin again whenever it changes.
     """
 
@@ -30,6 +33,7 @@ class Controls:
     track: bool = False
     paused: bool = False
     count_resets: int = 0
+    effects: tuple[Effect, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -37,6 +41,24 @@ class Controls:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {value}")
+
+    @property
+    def hides(self) -> bool:
+        """Whether an effect hides instances."""
+        return any(effect.hides for effect in self.effects)
+
+    @property
+    def search_threshold(self) -> float:
+        """The least score that is of interest: what is hidden may be less certain than what is shown."""
+        return min(self.score_threshold, HIDE_SCORE) if self.hides else self.score_threshold
+
+    @property
+    def search_classes(self) -> frozenset[str] | None:
+        """The classes that are of interest, shown or hidden; None means all."""
+        hidden = [effect.classes for effect in self.effects if effect.hides]
+        if self.classes is None or None in hidden:
+            return None
+        return self.classes.union(*(classes for classes in hidden if classes))
 
 
 class ControlPanel:

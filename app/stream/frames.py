@@ -72,6 +72,8 @@ class Result:
         track_ids: of the instances, in their order; None where nobody tracks them. See `app.processors.tracker`.
         shades: numbers that choose the colours of the instances, in their order; None takes the track ids, if any.
         draw: makes the picture; None shows the frame as it is.
+        hidden: what the effects hide, less certain instances and those of the last second included; None where no
+            effect hides anything, or nobody looked: `instances` are hidden then.
         events: what happened in this frame; see `app.processors.watching`.
         areas: the zones and lines that are watched, and their counts after this frame.
         add_readout: returns a picture with the read-out on it, and leaves the given one as it is; None adds none.
@@ -83,6 +85,7 @@ class Result:
     track_ids: tuple[int, ...] | None = None
     shades: tuple[int, ...] | None = None
     draw: "Callable[[Result], Picture] | None" = None
+    hidden: "Instances | None" = None
     events: tuple[Event, ...] = ()
     areas: tuple[AreaState, ...] = ()
     add_readout: "Callable[[Picture], Picture] | None" = None

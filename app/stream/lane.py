@@ -164,23 +164,39 @@ class RunningLane:
 
     @property
     def score_threshold(self) -> float:
-        """Of the controls, less what the processors want to see below it."""
-        return max(0.0, self._controls.score_threshold - self.lane.score_slack)
+        """Instances below it need not be found: that of the controls, less what the processors want to see below it."""
+        controls = self._controls
+        shown = max(0.0, controls.score_threshold - self.lane.score_slack)
+        return min(shown, controls.search_threshold)
 
     @property
     def labels(self) -> tuple[int, ...] | None:
-        """The labels of the classes that the controls let through; None lets all through."""
-        classes = self._controls.classes
-        if classes is None:
-            return None
-        return tuple(label for label, name in enumerate(self.shared.class_names) if name in classes)
+        """The labels of the classes that need be found; None means all."""
+        return self._labels(self._controls.search_classes)
 
     def found(self, frame: Frame, instances: "Instances", steps_ms: Mapping[str, float]) -> Result:
         """Return the result of a frame, without what the controls do not let through now."""
-        keep = instances.scores >= self.score_threshold
-        if (labels := self.labels) is not None:
+        controls = self._controls
+        keep = instances.scores >= max(0.0, controls.score_threshold - self.lane.score_slack)
+        if (labels := self._labels(controls.classes)) is not None:
             keep &= np.isin(instances.labels, labels)
-        return self._result(frame, instances if keep.all() else instances.select(keep), steps_ms)
+        shown = instances if keep.all() else instances.select(keep)
+        hidden = self._hidden(controls, instances) if controls.hides else None
+        return Result(frame, shown, steps_ms, draw=self._draw, hidden=hidden, add_readout=self.lane.add_readout)
+
+    def _hidden(self, controls: Controls, instances: "Instances") -> "Instances":
+        """Return the instances that effects hide."""
+        hide = np.zeros(len(instances), np.bool_)
+        for effect in controls.effects:
+            labels = self._labels(effect.classes)
+            if effect.hides:
+                hide |= np.isin(instances.labels, labels) if labels is not None else np.True_
+        return instances.select(hide & (instances.scores >= controls.search_threshold))
+
+    def _labels(self, classes: frozenset[str] | None) -> tuple[int, ...] | None:
+        if classes is None:
+            return None
+        return tuple(label for label, name in enumerate(self.shared.class_names) if name in classes)
 
     def recalled(self, frame: Frame, instances: "Instances") -> Result:
         """Return the result of a frame about which everything is known."""
