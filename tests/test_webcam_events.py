@@ -47,7 +47,6 @@ def test_events_and_counts_of_a_file_are_written(
         (ZONES.replace("all,", "all, classes: [dragon],"), [], "unknown class 'dragon'"),
         (ZONES.replace("points", "pixels").replace("1", "999"), [], "must lie in the picture"),
         (ZONES, ["--effect", "fill:dragon"], "unknown class 'dragon'"),
-        (ZONES, ["--effect", "smoke:person"], "must be blur:CLASS"),
         (ZONES, ["--effect", "background:/missing.png"], "the background must be a picture"),
         (ZONES, ["--effect", "fill:person", "--save-clean", "--save", "x.mp4"], "would record what --effect hides"),
         ("lines: []", [], "holds neither zones nor lines"),
