@@ -34,6 +34,7 @@ from app.sources.backoff import MAX_SECONDS, Backoff
 from app.stream.controls import Controls
 from app.stream.effect import USAGE
 from app.stream_errors import SinkError
+from app.webcam_live_outputs import KNOWN, check_live_outputs
 from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.output_lock import locked
 from solov2.pixel_limit import add_pixel_option
@@ -66,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--classes", type=names, metavar="NAME,NAME", help="show these classes only")
     add("--track", action="store_true", help="give each instance an id and a colour that last")
     add("--effect", action="append", default=[], type=effect, metavar="EFFECT", help=f"{USAGE}; again for another")
+    add("--output", action="append", default=[], metavar="ADDRESS", help=f"show it live at {KNOWN}; again for another")
+    add("--pipe", action="store_true", help="write raw pictures to standard output")
     add("--zones", type=Path, metavar="ZONES.yaml", help="watch the zones and lines in that file; tracks, too")
     add("--zones-csv", type=Path, metavar="FILE.csv", help="write what was counted in them there, once a second")
     add(
@@ -129,6 +132,9 @@ def webcam(options: argparse.Namespace) -> int:
             check_outputs(plan, options.stats_json)
         for target in options.events:
             check_target(target)
+        check_live_outputs(options, len(plans))
+        if options.pipe and STANDARD_OUTPUT in options.events:
+            raise PlanError("--pipe and --events - both want standard output: leave one of them out")
         if options.zones_csv is not None and not any(plan.areas for plan in plans):
             raise PlanError("--zones-csv needs zones or lines: add --zones, or --config with some")
         if options.zones_csv is not None:
@@ -138,7 +144,7 @@ def webcam(options: argparse.Namespace) -> int:
     if options.list_cameras:
         return print_cameras()
     with locked(*(plan.save for plan in plans if plan.save and TIME not in plan.save.name)), ExitStack() as stack:
-        if STANDARD_OUTPUT in options.events:  # what is told goes to standard error
+        if options.pipe or STANDARD_OUTPUT in options.events:  # what is told goes to standard error
             stack.enter_context(redirect_stdout(sys.stderr))
         return segment_live(options, plans)
 

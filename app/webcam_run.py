@@ -15,6 +15,8 @@ from app.options import check_classes
 from app.processors.steadying import SCORE_SLACK
 from app.run_report import JSON_LINES, RunReport, status_printer
 from app.sinks.grid import GridTile
+from app.sinks.jpeg_sink import JpegSink
+from app.sinks.live_output import LiveOutput
 from app.sinks.window import WindowSink
 from app.sources import may_be_live
 from app.sources.camera import list_cameras
@@ -33,6 +35,7 @@ from app.stream.reporter import Reporter
 from app.stream.stats import StreamStats
 from app.stream_errors import SinkError
 from app.webcam_events import add_area_sinks, make_processors, open_deliveries
+from app.webcam_live_outputs import open_live_outputs
 from app.webcam_outputs import Feed, open_sinks, open_video, report
 from app.zones_file import AreaError, check_areas
 from solov2.cli import EXIT_INTERRUPTED, EXIT_USER_ERROR
@@ -67,6 +70,8 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
         deliveries = stack.enter_context(open_deliveries(options.events, is_live))
         all_sinks = open_sinks(options, feeds)
         add_area_sinks(all_sinks, options, feeds)
+        for feed, sinks in zip(feeds, all_sinks, strict=True):
+            sinks += open_live_outputs(options, feed)
         lanes = []
         for feed, sinks in zip(feeds, all_sinks, strict=True):
             processors = make_processors(feed, options, model.class_names, deliveries)
@@ -180,7 +185,7 @@ def make_lane(feed: Feed, sinks: Sequence[Sink], options: argparse.Namespace, re
     def add_readout(picture: Picture) -> Picture:
         return renderer.add_readout(picture, feed.panel.current, feed.stats.snapshot())
 
-    is_watched = any(isinstance(sink, WindowSink | GridTile) for sink in sinks)
+    is_watched = any(isinstance(sink, WindowSink | GridTile | LiveOutput | JpegSink) for sink in sinks)
     is_paced = is_watched and not (feed.source.is_live or feed.plan.save)
     return Lane(
         PacedSource(feed.source) if is_paced else feed.source,

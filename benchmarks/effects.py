@@ -1,6 +1,6 @@
 """How many milliseconds each processor and each effect adds to a frame, as a Markdown table.
 
-    python -m benchmarks.effects --size 1280x720 --instances 10
+python -m benchmarks.effects --size 1280x720 --instances 10
 """
 
 import argparse
@@ -85,7 +85,9 @@ def main() -> None:
     delivery = Delivery(Nowhere())
     print(f"{width}x{height}, {options.instances} instances, {platform.machine()}, {os.cpu_count()} cores\n")
     print("| part | median ms of processor time a frame |\n|---|---|")
-    print(f"| cropping the masks, once for all parts | {median_ms(lambda result: result.instances.crops, fresh()):.2f} |")
+    print(
+        f"| cropping the masks, once for all parts | {median_ms(lambda result: result.instances.crops, fresh()):.2f} |"
+    )
     tracked = [Tracking(panel)(result) for result in fresh()]
     for result in tracked:
         _ = result.instances.crops

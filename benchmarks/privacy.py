@@ -81,7 +81,9 @@ def main() -> None:
             seen = int(np.count_nonzero(people & (cover == 0)))
             left[way] += seen
             visible[way].append(seen / int(people.sum()))
-    print(f"{options.model}, {len(next(iter(visible.values())))} pictures, {platform.machine()}, {os.cpu_count()} cores\n")
+    print(
+        f"{options.model}, {len(next(iter(visible.values())))} pictures, {platform.machine()}, {os.cpu_count()} cores\n"
+    )
     print("| covered by | person pixels visible | pictures with more than half visible |\n|---|---|---|")
     for way, shares in visible.items():
         print(f"| {way} | {100 * left[way] / total:.1f} % | {sum(share > 0.5 for share in shares)} |")

@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from app.events.delivery import Target
 from app.sources.address import redact, scheme_of
 from app.stream_errors import SinkError
 from solov2.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from app.events.delivery import Target
 
 STANDARD_OUTPUT = "-"
 STANDARD_OUTPUT_DESCRIPTOR = 1
@@ -36,7 +39,7 @@ def check_target(spec: str) -> None:
         raise SinkError(f"the address of events must name a host, as in {scheme}://HOST:PORT, got {redact(spec)!r}")
 
 
-def open_target(spec: str) -> Target:
+def open_target(spec: str) -> "Target":
     """Open where events shall go, one of `KNOWN`.
 
     Raises:
