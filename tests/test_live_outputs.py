@@ -44,7 +44,7 @@ class Receiver:
     PROGRAM = (
         "import av, sys\n"
         "kind, address = sys.argv[1:]\n"
-        "options = {'listen': '1'} if kind == 'flv' else {'rtsp_flags': 'listen'}\n"
+        "options = {'listen': '1'} if kind == 'flv' else {'rtsp_flags': 'listen', 'initial_timeout': '60'}\n"
         "with av.open(address, format=kind, options=options, timeout=(60, 60)) as container:\n"
         "    for picture in container.decode(video=0):\n"
         "        print(round(1000 * picture.time), round(picture.to_ndarray(format='rgb24').mean()), flush=True)\n"
@@ -57,6 +57,11 @@ class Receiver:
             [sys.executable, "-c", self.PROGRAM, kind, self.address], stdout=subprocess.PIPE, text=True
         )
 
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.communicate()
+
     def pictures(self) -> list[tuple[int, int]]:
         """Milliseconds and mean brightness of each picture, once the stream has ended."""
         out, _ = self._process.communicate(timeout=120)
@@ -64,9 +69,10 @@ class Receiver:
 
 
 @pytest.mark.parametrize("scheme", ["rtmp", "rtsp"])
-def test_a_real_server_receives_every_picture_with_its_time(scheme: str) -> None:
-    receiver = Receiver(scheme)
+def test_a_real_server_receives_every_picture_with_its_time(scheme: str, request: pytest.FixtureRequest) -> None:
     told: list[str] = []
+    receiver = Receiver(scheme)
+    request.addfinalizer(receiver.end)
     sink = NetworkVideo(receiver.address, scheme, 25.0, told.append)
     given = results()
     deadline = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""Pictures into a virtual camera, which other programs see as a camera. pyvirtualcam does it, where the system has one."""
+"""Pictures into a virtual camera, which other programs see as a camera, by pyvirtualcam."""
 
 from collections.abc import Callable
 from typing import Any
