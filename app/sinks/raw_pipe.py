@@ -40,7 +40,7 @@ class RawPipe(Sink):
             )
         if picture.shape[1::-1] != self._size_wh:
             picture = np.asarray(cv2.resize(picture, self._size_wh), np.uint8)
-        data = memoryview(np.ascontiguousarray(picture)).cast("B")
+        data = memoryview(picture.tobytes())
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]

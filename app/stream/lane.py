@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -182,7 +182,7 @@ class RunningLane:
             keep &= np.isin(instances.labels, labels)
         shown = instances if keep.all() else instances.select(keep)
         hidden = self._hidden(controls, instances) if controls.hides else None
-        return Result(frame, shown, steps_ms, draw=self._draw, hidden=hidden, add_readout=self.lane.add_readout)
+        return replace(self._result(frame, shown, steps_ms), hidden=hidden)
 
     def _hidden(self, controls: Controls, instances: "Instances") -> "Instances":
         """Return the instances that effects hide."""
