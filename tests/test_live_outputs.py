@@ -44,10 +44,11 @@ class Receiver:
     PROGRAM = (
         "import av, sys\n"
         "kind, address = sys.argv[1:]\n"
-        "options = {'listen': '1'} if kind == 'flv' else {'rtsp_flags': 'listen', 'initial_timeout': '60'}\n"
+        "options = {'listen': '1'} if kind == 'flv' else {'rtsp_flags': 'listen', 'listen_timeout': '60'}\n"
         "with av.open(address, format=kind, options=options, timeout=(60, 60)) as container:\n"
         "    for picture in container.decode(video=0):\n"
-        "        print(round(1000 * picture.time), round(picture.to_ndarray(format='rgb24').mean()), flush=True)\n"
+        "        ms = -1 if picture.time is None else round(1000 * picture.time)\n"
+        "        print(ms, round(picture.to_ndarray(format='rgb24').mean()), flush=True)\n"
     )
 
     def __init__(self, scheme: str) -> None:
@@ -63,7 +64,7 @@ class Receiver:
         self._process.communicate()
 
     def pictures(self) -> list[tuple[int, int]]:
-        """Milliseconds and mean brightness of each picture, once the stream has ended."""
+        """Milliseconds (-1: RTP has told no time yet) and brightness of each picture, once the stream has ended."""
         out, _ = self._process.communicate(timeout=120)
         return [(int(ms), int(mean)) for ms, mean in (line.split() for line in out.splitlines())]
 
@@ -85,8 +86,9 @@ def test_a_real_server_receives_every_picture_with_its_time(scheme: str, request
     sink.close()
     received = receiver.pictures()
     assert sink.sent == len(given)
-    start = received[0][0]
-    assert [ms - start for ms, _ in received] == pytest.approx(PTS_MS, abs=2)
+    timed = [(ms - given_ms) for (ms, _), given_ms in zip(received, PTS_MS, strict=True) if ms >= 0]
+    assert len(timed) >= len(given) - 2
+    assert max(timed) - min(timed) <= 2
     assert [mean for _, mean in received] == pytest.approx([20 + 20 * number for number in range(10)], abs=4)
 
 
