@@ -8,7 +8,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from dataclasses import replace
 from fractions import Fraction
 
@@ -25,7 +26,7 @@ from app.processors.tracking import Tracking
 from app.processors.watching import Watching
 from app.stream.areas import Area
 from app.stream.controls import ControlPanel, Controls
-from app.stream.effect import parse_effect
+from app.stream.effect import Effect, parse_effect
 from app.stream.frames import Frame, Result
 from benchmarks.drawing import make_blobs
 from solov2 import Instances
@@ -41,7 +42,7 @@ class Nowhere(Target):
 
     name = "nowhere"
 
-    def send(self, records: list[EventRecord], should_stop: ShouldStop) -> int:
+    def send(self, records: Sequence[EventRecord], should_stop: ShouldStop) -> int:
         """Forget them."""
         return len(records)
 
@@ -56,6 +57,11 @@ def make_results(count: int, width: int, height: int, frames: int) -> list[Resul
         frame = Frame(image, number, Fraction(1, 30), time.monotonic(), "benchmark", number)
         results.append(Result(frame, instances, hidden=instances.select(blobs.labels == 0)))
     return results
+
+
+def affect(effect: Effect, result: Result) -> None:
+    """Apply an effect to a copy of a frame."""
+    apply_effects(result.frame.image.copy(), result, [effect], NAMES)
 
 
 def median_ms(work: Callable[[Result], object], results: list[Result]) -> float:
@@ -98,7 +104,7 @@ def main() -> None:
     print(f"| holding what is hidden | {median_ms(Hiding(), fresh()):.2f} |")
     for spec in EFFECTS:
         effect = parse_effect(spec)
-        ms = median_ms(lambda one, effect=effect: apply_effects(one.frame.image.copy(), one, [effect], NAMES), tracked)
+        ms = median_ms(partial(affect, effect), tracked)
         print(f"| {spec} | {ms:.2f} |")
     renderer = Renderer(NAMES)
     bare = [replace(result, areas=()) for result in watched]

@@ -69,7 +69,7 @@ def main() -> None:
     left: dict[str, int] = defaultdict(int)
     total = 0
     for name, people in list(annotated(options.annotations))[: options.count]:
-        image = cv2.cvtColor(cv2.imread(str(options.pictures / name)), cv2.COLOR_BGR2RGB)
+        image = np.asarray(cv2.cvtColor(cv2.imread(str(options.pictures / name)), cv2.COLOR_BGR2RGB), np.uint8)
         (found,) = predictor.predict_batch([image], HIDE_SCORE, [person])
         ways = {
             f"masks as they are shown (score {SHOWN_SCORE})": mask_of(found, person, SHOWN_SCORE),

@@ -67,7 +67,7 @@ class MjpegServer(JpegSink):
         given = request.query_params.get("token") or request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             return PlainTextResponse("the token is missing or wrong\n", 401)
-        if self._board.viewer_count >= MAX_VIEWERS:
+        if len(self._board.viewers) >= MAX_VIEWERS:
             return PlainTextResponse(f"{MAX_VIEWERS} look already\n", 503)
         return StreamingResponse(multipart(self._board), media_type=MULTIPART, headers={"Cache-Control": "no-store"})
 
