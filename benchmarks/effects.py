@@ -9,9 +9,9 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import cv2
 import numpy as np

@@ -21,6 +21,7 @@ from pycocotools import mask as coco_mask
 
 from app.drawing.effects import cover_of
 from app.stream.effect import HIDE_SCORE
+from app.stream.frames import Picture
 from solov2 import Instances, load_model
 from solov2.runtime.torch_predictor import TorchPredictor
 
@@ -38,7 +39,10 @@ def annotated(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     for image in values["images"]:
         size = image["height"], image["width"]
         if of_image[image["id"]]:
-            yield image["file_name"], np.any([decoded(one["segmentation"], size) for one in of_image[image["id"]]], 0)
+            yield (
+                image["file_name"],
+                np.asarray(np.any([decoded(one["segmentation"], size) for one in of_image[image["id"]]], 0), bool),
+            )
 
 
 def decoded(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
@@ -49,10 +53,18 @@ def decoded(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(coco_mask.decode(coco_mask.merge(codes) if isinstance(codes, list) else codes), bool)
 
 
+def read_picture(path: Path) -> Picture:
+    """Return (H, W, 3) uint8 RGB."""
+    bgr = cv2.imread(str(path))
+    if bgr is None:
+        raise SystemExit(f"error: {path} is no picture")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
 def mask_of(instances: Instances, label: int, least: float) -> np.ndarray:
     """Return (H, W) uint8, 255 where an instance of that label and score is."""
     keep = (instances.labels == label) & (instances.scores >= least)
-    return (255 * instances.select(keep).masks.any(0)).astype(np.uint8)
+    return np.asarray(255 * instances.select(keep).masks.any(0), np.uint8)
 
 
 def main() -> None:
@@ -69,7 +81,7 @@ def main() -> None:
     left: dict[str, int] = defaultdict(int)
     total = 0
     for name, people in list(annotated(options.annotations))[: options.count]:
-        image = np.asarray(cv2.cvtColor(cv2.imread(str(options.pictures / name)), cv2.COLOR_BGR2RGB), np.uint8)
+        image = read_picture(options.pictures / name)
         (found,) = predictor.predict_batch([image], HIDE_SCORE, [person])
         ways = {
             f"masks as they are shown (score {SHOWN_SCORE})": mask_of(found, person, SHOWN_SCORE),
