@@ -193,7 +193,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Iterator[tuple
 def test_a_viewer_sees_all_sources_as_tiles_and_one_alone_in_full_size(page: tuple[str, Any]) -> None:
     address, _ = page
     with socket_of(address) as socket:
-        told = status(socket, state="running")
+        told = status_of_running(socket)
         assert [source["name"].rsplit("/")[-1] for source in told["sources"]] == ["clip.mp4", "demo", "clip.mp4 (2)"]
         sizes: dict[int, int] = {}
         while len(sizes) < 3:
@@ -221,6 +221,18 @@ def test_what_is_done_is_done_to_the_source_that_is_looked_at(page: tuple[str, A
         socket.send('{"look": -1}')
         socket.send('{"do": "resume"}')
         wait_until(lambda: not any(view.panel.current.paused for view in site.engine.views))
+
+
+def status_of_running(socket: Any) -> dict[str, Any]:
+    """The status once the stream runs. Pictures that come before are acknowledged, or no more of them would be sent."""
+    while True:
+        message = socket.recv(timeout=60)
+        if isinstance(message, bytes):
+            socket.send(json.dumps({"ready": tile(message)[0]}))
+            continue
+        told = json.loads(message).get("status")
+        if told and told["state"] == "running":
+            return dict(told)
 
 
 def tile(message: bytes) -> tuple[int, tuple[int, int]]:
