@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from app.sources.address import redact, scheme_of
-from app.stream.parts import Sink
 from app.stream_errors import SinkError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # both import what takes long
+    from app.stream.parts import Sink
     from app.webcam_outputs import Feed
 
 CAMERA = "camera:"
@@ -34,7 +34,7 @@ def check_live_outputs(options: argparse.Namespace, source_count: int) -> None:
         raise SinkError("--pipe is for one source, got several")
 
 
-def open_live_outputs(options: argparse.Namespace, feed: "Feed") -> list[Sink]:
+def open_live_outputs(options: argparse.Namespace, feed: "Feed") -> "list[Sink]":
     """Open the live outputs of a source.
 
     Raises:
@@ -49,7 +49,7 @@ def open_live_outputs(options: argparse.Namespace, feed: "Feed") -> list[Sink]:
     return sinks
 
 
-def _open(spec: str, feed: "Feed") -> Sink:
+def _open(spec: str, feed: "Feed") -> "Sink":
     scheme, rate = scheme_of(spec), feed.source.frame_rate
     if scheme in PUSHED:
         from app.sinks.network_video import NetworkVideo
