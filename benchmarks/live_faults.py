@@ -126,6 +126,7 @@ def run(address: str, act: Callable[[], object], folder: Path) -> tuple[object, 
     process.terminate()
     told = [line for line in process.communicate(timeout=30)[1].splitlines() if line]
     lines = "; ".join(dict.fromkeys(told)) or "nothing"
+    print(lines, file=sys.stderr, flush=True)  # a table takes minutes
     damaged = counted.get("dropped", {}).get("corrupt", 0)
     return lines, *(counted.get(name, 0) for name in ("displayed", "reconnects", "stalls")), damaged
 

@@ -131,6 +131,18 @@ def test_two_that_overlap_keep_their_own_colours() -> None:
     assert len(set(shades)) == 2
 
 
+def test_two_whose_scores_waver_keep_their_order() -> None:
+    clip, orders = Clip(), set()
+    for number in range(20):
+        waver = 0.03 * (-1) ** number
+        both = clip.show(picture(30), (square(30), 0.5 + waver, 0), (square(32), 0.5 - waver, 1))
+        orders.add(tuple(both.instances.labels.tolist()))
+    assert len(orders) == 1
+    for _ in range(10):
+        both = clip.show(picture(30), (square(30), 0.4, 0), (square(32), 0.8, 1))
+    assert both.instances.labels.tolist() == [1, 0], "a clear difference changes it"
+
+
 def test_a_cut_begins_anew() -> None:
     clip = Clip()
     for _ in range(5):

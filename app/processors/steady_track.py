@@ -14,6 +14,7 @@ MIN_IOU = 0.3
 OTHER_LABEL = 0.5  # what the IoU counts between instances of different labels
 SAMPLE = 2  # overlap is measured at every second cell of every second row
 SCORE_GAIN = 0.4  # how much a new score counts
+RANK_SLACK = 0.1  # two masks that overlap change places only where their scores differ clearly
 VOTE_DECAY = 0.7  # of the votes for a label, per frame
 
 
@@ -27,6 +28,7 @@ class SteadyTrack:
         score: smoothed.
         seen_at: presentation time at which it was found last, seconds.
         is_shown: whether it was shown in the last frame.
+        rank: what the order goes by: the score as it was when it last differed by `RANK_SLACK` from the rank.
         votes: for each label, the scores with which it was found, the last ones counting most.
     """
 
@@ -35,12 +37,19 @@ class SteadyTrack:
     score: float
     seen_at: float
     is_shown: bool = False
+    rank: float = 0.0
     votes: dict[int, float] = field(default_factory=dict)
 
     @property
     def label(self) -> int:
         """The label with the most votes."""
         return max(self.votes, key=lambda label: self.votes[label])
+
+    def settle_rank(self) -> float:
+        """Let the rank follow the score where they differ clearly, and return it."""
+        if abs(self.score - self.rank) > RANK_SLACK:
+            self.rank = self.score
+        return self.rank
 
     def vote(self, label: int, score: float) -> None:
         """Take over the label of a new frame."""

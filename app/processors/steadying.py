@@ -93,7 +93,7 @@ class Steadying:
         for track in self._tracks:
             slack = SCORE_SLACK if track.is_shown else 0.0
             track.is_shown = track.score >= score_threshold - slack
-        return sorted((track for track in self._tracks if track.is_shown), key=lambda track: -track.score)
+        return sorted((track for track in self._tracks if track.is_shown), key=lambda track: -track.settle_rank())
 
     def _stays(self, track: SteadyTrack, motion: Motion | None, mask_threshold: float) -> bool:
         if track.seen_at == self._seconds:
