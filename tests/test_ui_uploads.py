@@ -187,14 +187,14 @@ def test_a_video_that_is_none_or_too_large_is_refused_and_the_next_is_taken(
 def test_a_video_at_work_is_cancelled_without_a_trace_and_another_one_is_taken(
     visit: Callable[[str], Any], site: Site, tmp_path: Path
 ) -> None:
-    film = write_video(tmp_path / "film.mp4", [grey(i % 250, (96, 128)) for i in range(2000)])
+    film = write_video(tmp_path / "film.mp4", [grey(i % 250, (96, 128)) for i in range(8000)])
     page = visit("Video")
     cancel = page.get_by_role("button", name="Cancel")
     assert cancel.is_disabled()
     drop_file(page, DROP_ZONE, film, "video/mp4")
     page.get_by_text("film").first.wait_for()
     page.get_by_role("button", name="Annotate").click()
-    page.get_by_text("of 2000 frames").wait_for()
+    page.get_by_text("of 8000 frames").wait_for()
     (job,) = site.folder.glob("videos/*")
     assert len(list(job.iterdir())) > 1
     cancel.click()
