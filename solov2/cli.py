@@ -41,9 +41,9 @@ def add_debug_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
-def add_engine_option(parser: argparse.ArgumentParser, default: str = "auto") -> None:
+def add_engine_option(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the option `--engine`; the environment may name another default."""
-    default = os.environ.get(ENGINE_VARIABLE) or default
+    default = os.environ.get(ENGINE_VARIABLE) or "eager"  # a search takes half a minute, once
     text = f"what runs the network: {', '.join(ENGINE_NAMES)}; auto is the fastest that is installed ({default})"
     parser.add_argument("--engine", default=default, metavar="NAME", help=text)
 

@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--classes", metavar="A,B", help="categories to measure (default: all that the model knows)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16, float16 or auto, the fastest")
-    add_engine_option(parser, "eager")
+    add_engine_option(parser)
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures at once (default: 1)")
     parser.add_argument("--out", type=Path, metavar="JSON", help="write the figures there")
     parser.add_argument("--predictions", type=Path, metavar="JSON", help="write the predictions there")
