@@ -52,7 +52,7 @@ def write_noise(path: Path, count: int) -> None:
     """Write a video of `count` grainy frames."""
     random = np.random.default_rng(0)
     grain = random.integers(0, 255, (16, *SIZE_HW, 3), np.uint8)
-    writer = Mp4Writer(path, SIZE_HW, Fraction(1, 30), Fraction(30))
+    writer = Mp4Writer(path, SIZE_HW, Fraction(1, 30), frame_rate=Fraction(30))
     for pts in range(count):
         writer.add(grain[pts % len(grain)], pts)
     writer.close()

@@ -61,7 +61,7 @@ def _source_state(feed: Feed, is_on: bool) -> dict[str, Any]:
         "is_live": feed.source.is_live,
         "reason": status.reason,
         "next_try_seconds": None if status.next_try_at is None else max(0.0, status.next_try_at - now),
-        "age_ms": snapshot.age_ms if snapshot.displayed else None,
+        "age_ms": snapshot.age_ms,
         "fps": snapshot.display_fps,
         "recording": feed.recording.is_recording,
     }
@@ -82,8 +82,8 @@ def _combined(feeds: Sequence[Feed]) -> dict[str, Any]:
     for one in values:
         dropped.update(one["dropped"])
     sums = {name: sum(one[name] or 0 for one in values) for name in _SUMMED}
-    ages = [one["age_ms"] for one in values if one["displayed"]]
-    return sums | {"age_ms": max(ages, default=0.0), "dropped": dict(dropped)}
+    ages = [one["age_ms"] for one in values if one["age_ms"] is not None]
+    return sums | {"age_ms": max(ages, default=None), "dropped": dict(dropped)}
 
 
 def _count_by_class(feeds: Sequence[Feed], class_names: Sequence[str]) -> dict[str, int]:

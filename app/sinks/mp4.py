@@ -50,6 +50,7 @@ class Mp4Writer:
         path: Path,
         size_hw: tuple[int, int],
         time_base: Fraction,
+        *,
         frame_rate: Fraction | None = None,
         origin_pts: int = 0,
         audio: Audio | None = None,

@@ -81,7 +81,13 @@ class VideoSink(Sink):
         height, width = picture.shape[:2]
         self.encoder = find_encoder((height + height % 2, width + width % 2)) if self._uses_gpu else X264
         return Mp4Writer(
-            self.path, (height, width), result.frame.time_base, self._frame_rate, origin_pts, self.audio, self.encoder
+            self.path,
+            (height, width),
+            result.frame.time_base,
+            frame_rate=self._frame_rate,
+            origin_pts=origin_pts,
+            audio=self.audio,
+            encoder=self.encoder,
         )
 
     @contextmanager

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from app.sources.wrapped import WrappedSource
 from app.stream.frames import Frame
 from app.stream.source_status import Phase, SourceStatus
 from app.stream_errors import SourceError
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from app.stream.parts import Source
 
 
-class WatchedSource:
+class WatchedSource(WrappedSource):
     """Gives the frames of a source, and keeps its status.
 
     Attributes:
@@ -21,14 +22,8 @@ class WatchedSource:
 
     def __init__(self, source: "Source") -> None:
         """Take over `source`, which is open."""
-        self.source_id = source.source_id
-        self.is_live = source.is_live
-        self.frame_rate = source.frame_rate
-        self.frame_count = source.frame_count
-        self.frame_hw = source.frame_hw
-        self.time_base = source.time_base
+        super().__init__(source)
         self.status = SourceStatus("connecting", time.monotonic())
-        self._source = source
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; raise what the source raises."""
@@ -41,10 +36,6 @@ class WatchedSource:
             self._become("ended", error.reason)
             raise
         self._become("ended")
-
-    def close(self) -> None:
-        """Close the source."""
-        self._source.close()
 
     def _become(self, phase: Phase, reason: str = "") -> None:
         self.status = SourceStatus(phase, time.monotonic(), reason)

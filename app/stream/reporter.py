@@ -52,7 +52,8 @@ class Reporter:
         """Return the rates in one line, such as "24.9 fps, age 61 ms (p95 83 ms), 12 dropped at capture"."""
         snapshot = self.stats.snapshot()
         rate = "-" if snapshot.display_fps is None else f"{snapshot.display_fps:.1f}"
-        parts = [f"{rate} fps", f"age {snapshot.age_ms:.0f} ms (p95 {snapshot.age_p95_ms:.0f} ms)"]
+        age = "-" if snapshot.age_ms is None else f"{snapshot.age_ms:.0f}"
+        parts = [f"{rate} fps", f"age {age} ms (p95 {snapshot.age_p95_ms:.0f} ms)"]
         parts += [f"{count} dropped at {cause}" for cause, count in _dropped(snapshot, self.status).items()]
         if self.status is not None and self.status.reconnects:
             parts.append(f"{self.status.reconnects} reconnects")

@@ -26,7 +26,8 @@ class StatsSnapshot:
     Attributes:
         capture_fps, inference_fps, display_fps: frames per second captured, segmented, and shown or written; None as
             long as too little time has passed to tell.
-        age_ms: from capture to display of the newest frame; while none follows it, its age goes on growing.
+        age_ms: from capture to display of the newest frame; while none follows it, its age goes on growing. None
+            before the first one.
         age_p50_ms, age_p95_ms: from capture to display, the median and the 95th percentile.
         run_age_p50_ms, run_age_p95_ms: the same over the whole run.
         steps_ms: mean milliseconds of each step, in the order in which they run.
@@ -38,7 +39,7 @@ class StatsSnapshot:
     capture_fps: float | None
     inference_fps: float | None
     display_fps: float | None
-    age_ms: float
+    age_ms: float | None
     age_p50_ms: float
     age_p95_ms: float
     run_age_p50_ms: float
@@ -75,7 +76,6 @@ class StreamStats:
         self._dropped: Counter[str] = Counter()
         self._ages = _Histogram()
         self._inside = threading.local()
-        self._ages = _Histogram()
 
     def captured(self) -> None:
         """Count a frame that the source gave."""
@@ -141,8 +141,10 @@ class StreamStats:
                 seconds=max(0.0, self._displayed.last_at - self._captured.first_at) if self._displayed.total else 0.0,
             )
 
-    def _age_ms(self, now: float) -> float:
+    def _age_ms(self, now: float) -> float | None:
         """Of the picture that is seen now."""
+        if not self._displayed.total:
+            return None
         idle_seconds = now - self._displayed.last_at
         return self._displayed.last_value + (1000 * idle_seconds if idle_seconds > IDLE_SECONDS else 0.0)
 

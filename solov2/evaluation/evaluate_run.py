@@ -123,6 +123,8 @@ def run_evaluation(options: argparse.Namespace) -> int:
     dataset = CocoDataset(options.images or options.annotations.parent, options.annotations)
     if options.classes:
         dataset = dataset.with_classes(options.classes.split(","))
+    if dataset.box_count:
+        print(f"{dataset.box_count} instances have a box and no mask: only the row of boxes tells", file=sys.stderr)
     if options.from_predictions:
         results = read_predictions(options.from_predictions, dataset)
     else:

@@ -36,6 +36,7 @@ class TorchPredictor:
         model: SOLOv2,
         hint: Hint = "latency",
         batch_size: int = 1,
+        *,
         wait_each_step: bool = False,
         threads: int | None = None,
         engine: Engine | None = None,
