@@ -154,7 +154,13 @@ def test_an_exported_file_finds_what_torch_finds(
     assert len(expected) > 0
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
     assert mean_overlap(expected, found) > 0.99
-    command = [sys.executable, "demos/run_onnx.py", str(out), str(tmp_path / "0.png"), str(tmp_path / "painted.png")]
+    command = [
+        sys.executable,
+        "demos/run_exported.py",
+        str(out),
+        str(tmp_path / "0.png"),
+        str(tmp_path / "painted.png"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stderr
     (first,) = predictor.predict_batch([make_picture(*SIZE, 0)], 0.3)
