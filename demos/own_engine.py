@@ -14,9 +14,10 @@ from app.sources import open_source
 from app.stream.controls import Controls
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
-from solov2 import DecodeConfig, load_model
-from solov2.decoding.decode import decode_batch
+from solov2 import load_model
+from solov2.decoding.decode import decode
 from solov2.network.outputs import HeadOutputs
+from solov2.predictor import ImagePredictor
 
 spec, out, frames = (*sys.argv[1:], *("demo", "own_engine.mp4", "1000000")[len(sys.argv) - 1 :])
 model = load_model("nano")
@@ -39,22 +40,18 @@ def engine(shape: torch.Size) -> torch.nn.Module:
     return torch.export.export(Flat(), (torch.zeros(shape),)).module()
 
 
-class ExportedPredictor:
-    """A `solov2.predictor.Predictor`."""
+class ExportedPredictor(ImagePredictor):
+    """Input and decoding are those of the network itself."""
 
-    class_names, workers, batch_size = model.class_names, 1, 1
+    class_names = model.class_names
 
     @torch.inference_mode()
-    def predict_batch(self, images, score_threshold=0.0, labels=None, steps_ms=None):  # type: ignore[no-untyped-def]
-        """Return what is in each image. Input and decoding are those of the network itself."""
-        found = []
-        for image in images:
-            batch = model.preprocess([image], geometry := model.geometry(image))
-            *maps, features = engine(batch.shape)(batch)
-            logits, kernels, *boxes = (maps[i : i + levels] for i in range(0, len(maps), levels))
-            outputs = HeadOutputs(logits, kernels, features, boxes[0] if boxes else None, strides)
-            found += decode_batch(outputs, geometry, DecodeConfig())
-        return found
+    def predict(self, image):  # type: ignore[no-untyped-def]
+        """Return what is in an image."""
+        batch = model.preprocess([image], geometry := model.geometry(image))
+        *maps, features = engine(batch.shape)(batch)
+        logits, kernels, *boxes = (maps[i : i + levels] for i in range(0, len(maps), levels))
+        return decode(HeadOutputs(logits, kernels, features, boxes[0] if boxes else None, strides), geometry)
 
 
 renderer, source = Renderer(model.class_names), open_source(spec)
