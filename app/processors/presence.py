@@ -46,7 +46,7 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class TrackedInstance:
     """One instance of one frame: its id, label, score and mask, which is not empty."""
 
     track_id: int
@@ -62,12 +62,12 @@ class PresenceLog:
         """Know nobody yet."""
         self._present: dict[int, Presence] = {}
 
-    def update(self, sightings: Sequence[Sighting], seconds: float) -> Iterator[Presence]:
-        """Take the sightings of the next frame, and yield those who are seen and count, in their order."""
+    def update(self, instances: Sequence[TrackedInstance], seconds: float) -> Iterator[Presence]:
+        """Take the instances of the next frame, and yield those who are seen and count, in their order."""
         for presence in self._present.values():
             presence.updates_missed += 1
-        for sighting in sightings:
-            presence = self._observe(sighting, seconds)
+        for instance in instances:
+            presence = self._observe(instance, seconds)
             if presence.is_confirmed:
                 yield presence
 
@@ -78,13 +78,13 @@ class PresenceLog:
             del self._present[presence.track_id]
         return [presence for presence in left if presence.is_confirmed]
 
-    def _observe(self, sighting: Sighting, seconds: float) -> Presence:
-        known = self._present.get(sighting.track_id)
+    def _observe(self, instance: TrackedInstance, seconds: float) -> Presence:
+        known = self._present.get(instance.track_id)
         if known is None:
-            known = Presence(sighting.track_id, sighting.label, seconds, seconds, sighting.score, sighting.crop)
-            self._present[sighting.track_id] = known
+            known = Presence(instance.track_id, instance.label, seconds, seconds, instance.score, instance.crop)
+            self._present[instance.track_id] = known
             return known
-        known.last_seconds, known.score, known.crop = seconds, sighting.score, sighting.crop
+        known.last_seconds, known.score, known.crop = seconds, instance.score, instance.crop
         known.frames += 1
         known.updates_missed = 0
         return known

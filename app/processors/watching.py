@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from app.processors.area_watch import Noticed, watch
-from app.processors.presence import Presence, PresenceLog, Sighting
+from app.processors.presence import Presence, PresenceLog, TrackedInstance
 from app.stream.areas import Area
 from app.stream.controls import ControlPanel
 from app.stream.events import Event
@@ -49,7 +49,7 @@ class Watching:
         seconds, image_hw = result.frame.pts_seconds, result.instances.image_hw
         for presence in self._log.pop_left(seconds):
             yield from self._forget(presence)
-        for presence in self._log.update(_sightings(result), seconds):
+        for presence in self._log.update(_tracked(result), seconds):
             if presence.is_new:
                 yield Noticed("appeared", self._class_names[presence.label], presence, {})
             for one in self._watches:
@@ -81,9 +81,9 @@ class Watching:
         return replace(event, track_id=presence.track_id, score=presence.score, box=presence.crop.box, mask=mask)
 
 
-def _sightings(result: Result) -> list[Sighting]:
+def _tracked(result: Result) -> list[TrackedInstance]:
     instances = result.instances
     parts = zip(
         result.track_ids or (), instances.labels.tolist(), instances.scores.tolist(), instances.crops, strict=False
     )
-    return [Sighting(*part) for part in parts if part[0] and part[3].mask.size]
+    return [TrackedInstance(*part) for part in parts if part[0] and part[3].mask.size]
