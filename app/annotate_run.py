@@ -131,7 +131,7 @@ def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], wanted: W
 def open_job(options: argparse.Namespace, wanted: Wanted, progress: ShowProgress) -> Job:
     """Load the model and make it ready."""
     device = find_device(options.device)
-    model = load_runnable(options.model, device, options.dtype)
+    model = load_runnable(options.model, device, options.dtype, options.input_size)
     classes = check_classes(options.classes, model.class_names)
     for area in wanted.areas:
         check_classes(area.classes, model.class_names)

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -45,11 +46,13 @@ def time_and_print(options: argparse.Namespace) -> int:
     device = find_device(options.device)
     if options.untrained:
         torch.manual_seed(0)
-        untrained = SOLOv2(find_variant(options.model))
+        row = find_variant(options.model)
+        long_px, short_px = options.input_size or (row.long_px, row.short_px)
+        untrained = SOLOv2(replace(row, long_px=long_px, short_px=short_px))
         untrained.mask_head.initialise()
         model: Runnable = prepare(untrained, device, find_dtype(options.dtype, device))
     else:
-        model = load_runnable(options.model, device, options.dtype)
+        model = load_runnable(options.model, device, options.dtype, options.input_size)
     names = engine_names(device.type) if options.all_engines and isinstance(model, SOLOv2) else [options.engine]
     predictors = open_all(model, names)
     frames, read_ms = read_frames(options)

@@ -8,7 +8,7 @@ from pathlib import Path
 from app.sources.backoff import Backoff, parse_retry
 from app.stream.areas import Area
 from app.stream.effect import Effect, parse_effect
-from solov2.cli import add_engine_option
+from solov2.cli import add_engine_option, add_input_size_option
 from solov2.errors import UnknownNameError
 from solov2.runtime.names import check_device_name, check_dtype_name, check_engine_name
 from solov2.variants import VARIANTS, find_weights_file
@@ -20,6 +20,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
     add_engine_option(parser)
+    add_input_size_option(parser)
 
 
 def check_model_options(options: argparse.Namespace) -> None:

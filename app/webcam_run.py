@@ -47,7 +47,7 @@ from solov2.runtime.open_predictor import load_runnable, open_predictor
 def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
     """Do what the checked options of `app.webcam` say with each source; return the exit code."""
     device = find_device(options.device)
-    model = load_runnable(options.model, device, options.dtype)
+    model = load_runnable(options.model, device, options.dtype, options.input_size)
     check_effects(options.effect, model.class_names)
     for plan in plans:
         check_classes(plan.classes, model.class_names)

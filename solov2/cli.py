@@ -14,6 +14,7 @@ from solov2.pixel_limit import apply_pixel_option
 from solov2.runtime.names import ENGINE_NAMES, ENGINE_VARIABLE
 from solov2.runtime.openmp import limit_spinning
 from solov2.standard_output import OutputError, drop_standard_output, telling_output_errors
+from solov2.variants import INPUT_SIDES_PX
 
 SCRIPT = "solov2-live"  # the command that pip installs
 OWN_PACKAGES = ("app", "solov2")
@@ -46,6 +47,23 @@ def add_engine_option(parser: argparse.ArgumentParser) -> None:
     default = os.environ.get(ENGINE_VARIABLE) or "eager"  # a search takes half a minute, once
     text = f"what runs the network: {', '.join(ENGINE_NAMES)}; auto is the fastest that is installed ({default})"
     parser.add_argument("--engine", default=default, metavar="NAME", help=text)
+
+
+def add_input_size_option(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the option `--input-size`."""
+    text = "largest sides of the network's input, such as 416x320: smaller is faster, larger finds smaller things"
+    parser.add_argument("--input-size", type=input_size, metavar="LONGxSHORT", help=f"{text} (the model's own)")
+
+
+def input_size(text: str) -> tuple[int, int]:
+    """Parse LONGxSHORT; return both in pixels."""
+    long_px, _, short_px = text.lower().partition("x")
+    if long_px.isdecimal() and short_px.isdecimal():
+        least, most = INPUT_SIDES_PX
+        if least <= int(short_px) <= int(long_px) <= most:
+            return int(long_px), int(short_px)
+    wanted = "the long side first, each from {} to {} px".format(*INPUT_SIDES_PX)
+    raise argparse.ArgumentTypeError(f"must be LONGxSHORT, {wanted}, such as 416x320, got {text!r}")
 
 
 @contextmanager

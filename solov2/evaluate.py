@@ -7,7 +7,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from solov2.cli import CommandParser, add_debug_flag, add_engine_option, importing, program, run_command
+from solov2.cli import (
+    CommandParser,
+    add_debug_flag,
+    add_engine_option,
+    add_input_size_option,
+    importing,
+    program,
+    run_command,
+)
 from solov2.errors import SOLOv2Error
 from solov2.files import check_writable
 from solov2.pixel_limit import add_pixel_option
@@ -37,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16, float16 or auto, the fastest")
     add_engine_option(parser)
+    add_input_size_option(parser)
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures at once (default: 1)")
     parser.add_argument("--out", type=Path, metavar="JSON", help="write the figures there")
     parser.add_argument("--predictions", type=Path, metavar="JSON", help="write the predictions there")

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
+from solov2.cli import CommandParser, add_debug_flag, add_input_size_option, importing, program, run_command
 from solov2.errors import DatasetError, MissingExtraError, SOLOv2Error
 from solov2.files import PICTURE_SUFFIXES, check_writable, find_pictures
 from solov2.pixel_limit import add_pixel_option
@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--max-candidates", type=int, default=200, metavar="N", help="decoded in each picture (%(default)s)")
     add("--int8", action="store_true", help="quantise the network, for OpenVINO; needs --calibration and nncf")
     add("--calibration", type=Path, metavar="FOLDER", help="pictures like those that will be segmented")
+    add_input_size_option(parser)
     add_pixel_option(parser)
     add_debug_flag(parser)
     return parser

@@ -21,6 +21,8 @@ def load_model(
     checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = torch.float32,
+    *,
+    input_px: tuple[int, int] | None = None,
 ) -> SOLOv2:
     """Return a model with its weights, in eval mode.
 
@@ -33,6 +35,8 @@ def load_model(
             float16 on CUDA and bfloat16 on newer CPUs are faster. "auto" is the fastest
             (`solov2.runtime.device.fastest_dtype`) whose range holds the network's values; that one is not the fastest
             is said on standard error.
+        input_px: most that the long and the short side of a picture may have in the network. None means the file's or
+            the variant's. Smaller is faster, larger finds smaller instances.
 
     Raises:
         UnknownNameError: there is no such variant, device or dtype.
@@ -43,6 +47,8 @@ def load_model(
     place = device if isinstance(device, torch.device) else find_device(device)
     precision = find_dtype(dtype, place) if isinstance(dtype, str) else dtype
     variant, weights = _read(name, checkpoint)
+    if input_px:
+        variant = replace(variant, long_px=input_px[0], short_px=input_px[1])
     model = prepare(_filled(variant, weights), place, precision)
     if precision == torch.float16 and not stays_in_range(model):
         complaint = f"with these weights the values of {variant.name} leave float16's range of 65,504"

@@ -24,6 +24,7 @@ COCO_CLASSES: tuple[str, ...] = tuple(
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # RGB, of values 0..255
 PIXEL_STD = (58.395, 57.12, 57.375)
 SIZE_DIVISOR = 32  # the padded input is a multiple of it
+INPUT_SIDES_PX = (32, 4096)  # the least and the most that a side of a picture may have in the network
 MASK_STRIDE = 4  # input pixels per pixel of the mask features
 COARSE_SIDE = 6  # pixels along each side of the coarse mask that a kernel holds where the head predicts boxes
 LEVEL_STRIDES = (8, 8, 16, 32, 32)  # input pixels per feature pixel of the five head levels

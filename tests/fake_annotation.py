@@ -16,6 +16,7 @@ from app import annotate, annotate_run
 from app.stream.frames import Picture
 from solov2 import Instances
 from solov2.masks.mask_crop import MaskCrop
+from solov2.variants import VARIANTS
 
 STEP = 9  # the difference in brightness from one frame of the tests' clips to the next
 
@@ -24,6 +25,7 @@ class FakeModel(nn.Module):
     """Knows two classes, and has one weight."""
 
     class_names = ("person", "cat")
+    variant = VARIANTS["nano"]
     device = torch.device("cpu")
     dtype = torch.float32
 
@@ -75,7 +77,7 @@ class FakeTorchPredictor:
 def use_fake_model(monkeypatch: pytest.MonkeyPatch, weight: float = 1.0) -> None:
     """Let `app.annotate` have these."""
     monkeypatch.setattr(FakeTorchPredictor, "batches", [], raising=False)
-    monkeypatch.setattr(annotate_run, "load_runnable", lambda name, device, dtype: FakeModel(weight))
+    monkeypatch.setattr(annotate_run, "load_runnable", lambda *_: FakeModel(weight))
     monkeypatch.setattr(annotate_run, "open_predictor", FakeTorchPredictor)
 
 

@@ -9,6 +9,7 @@ from app import webcam_outputs, webcam_run
 from app.stream.frames import Picture
 from solov2 import Instances
 from solov2.runtime.device import find_dtype
+from solov2.variants import VARIANTS
 from tests.fake_stream import nothing_in
 
 
@@ -16,6 +17,7 @@ class FakeModel:
     """Knows two classes."""
 
     class_names = ("person", "cat")
+    variant = VARIANTS["nano"]
 
 
 class FakeTorchPredictor:
@@ -56,7 +58,7 @@ def use_fake_model(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let `app.webcam` have these, and no window; return the list of the names that it loads."""
     names: list[str] = []
 
-    def load_runnable(name: str, device: torch.device, dtype: str) -> FakeModel:
+    def load_runnable(name: str, device: torch.device, dtype: str, _: object) -> FakeModel:
         find_dtype(dtype, device)  # as the real one does before it loads anything
         names.append(name)
         return FakeModel()

@@ -28,6 +28,12 @@ def test_each_step_is_timed_printed_and_drawn(tmp_path: Path, capsys: pytest.Cap
     assert picture.shape[1] == 1200
 
 
+def test_the_input_may_be_smaller(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--source", "demo", "--frames", "1", "--engine", "eager", "--device", "cpu", "--untrained"]
+    assert main([*arguments, "--input-size", "128x96"]) == 0
+    assert "1280x720 frames at 128x96" in capsys.readouterr().out
+
+
 def test_bars_are_as_long_as_the_steps_take() -> None:
     picture = draw_steps({"eager": {"network": 30.0, "draw": 10.0}, "fast": {"network": 10.0, "draw": 10.0}}, "here")
     of_network = (picture == np.array(COLOURS[0])).all(2).sum(1)  # pixels of that colour in each row

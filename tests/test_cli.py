@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.stream_errors import SourceError
-from solov2.cli import add_debug_flag, run_command
+from solov2.cli import add_debug_flag, input_size, run_command
 from solov2.errors import SOLOv2Error
 
 
@@ -53,6 +53,15 @@ def test_an_error_of_the_stream_is_one_line_too(capsys: pytest.CaptureFixture[st
 def test_ctrl_c_is_one_word_and_code_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("text", ["416", "x", "416x", "320x416", "5000x320", "416x0", "-416x320", "416x320x3", "axb"])
+def test_an_input_size_is_two_sides_the_longer_one_first(text: str) -> None:
+    assert input_size("416x320") == (416, 320)
+    with pytest.raises(
+        argparse.ArgumentTypeError, match="must be LONGxSHORT, the long side first, each from 32 to 4096 px"
+    ):
+        input_size(text)
 
 
 def test_an_unknown_option_is_code_2() -> None:

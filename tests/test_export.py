@@ -133,7 +133,7 @@ def test_an_exported_file_finds_what_torch_finds(
 ) -> None:
     for library in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(library)
-    monkeypatch.setattr(export_run, "load_model", lambda name: model)
+    monkeypatch.setattr(export_run, "load_model", lambda name, **_: model)
     for number in range(2):
         cv2.imwrite(str(tmp_path / f"{number}.png"), make_picture(*SIZE, number)[..., ::-1])
     out = tmp_path / "out" / "nano.onnx"
@@ -148,6 +148,8 @@ def test_an_exported_file_finds_what_torch_finds(
     exported = load_runnable(str(out), model.device, "auto")
     assert isinstance(exported, ExportedModel)
     assert (exported.class_names, exported.variant) == (model.class_names, model.variant)
+    with pytest.raises(EngineError, match=r"nano\.onnx was exported for an input of \d+x\d+\. Leave out --input-size"):
+        load_runnable(str(out), model.device, "auto", (64, 64))
     predictor: Predictor = open_predictor(exported, "auto")
     picture = make_picture(*SIZE, 3)
     (expected,), (found,) = (some.predict_batch([picture], 0.2) for some in (TorchPredictor(model), predictor))

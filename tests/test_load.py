@@ -109,6 +109,7 @@ def test_weights_that_were_run_at_another_size_are_run_at_it(made: SOLOv2, tmp_p
     save_checkpoint(path, made.state_dict(), "nano", NAMES, input_px=(512, 320))
     assert load_model(path).geometry(PICTURE).padded_hw == (320, 512)
     assert load_model("nano", path).geometry(PICTURE).padded_hw == (320, 512)
+    assert load_model(path, input_px=(160, 128)).geometry(PICTURE).padded_hw == (128, 160)
 
 
 def test_an_unknown_name_is_answered_with_the_closest(file: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from app.page import connections
 from app.page import socket as socket_module
@@ -188,10 +188,13 @@ def test_whoever_sends_what_no_page_sends_is_disconnected_alone(
 
 
 def test_whoever_asks_for_more_pictures_than_came_is_disconnected(page: tuple[str, Site], site: Site) -> None:
-    with socket_of(page[0]) as socket, pytest.raises(ConnectionClosed):  # while it sends, or while it waits
+    def ask_for_five(socket: ClientConnection) -> None:
         for _ in range(5):
             socket.send('{"ready": 0}')
         status(socket, state="any after that")
+
+    with socket_of(page[0]) as socket, pytest.raises(ConnectionClosed):  # while it sends, or while it waits
+        ask_for_five(socket)
 
 
 def test_a_viewer_of_an_impossible_name_is_refused(page: tuple[str, Site], site: Site) -> None:

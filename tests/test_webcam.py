@@ -227,7 +227,7 @@ def test_a_signal_ends_the_run_with_a_whole_file(
 def test_ctrl_c_while_the_model_is_loaded_is_one_word(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def load_runnable(name: str, device: object, dtype: str) -> None:
+    def load_runnable(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(webcam_run, "load_runnable", load_runnable)

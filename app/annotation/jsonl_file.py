@@ -27,6 +27,7 @@ def model_header(name: str, model: Runnable) -> dict[str, Any]:
         "model": name,
         "weights": model.fingerprint if isinstance(model, ExportedModel) else weights_fingerprint(model),
         "device": model.device.type,
+        "input_px": [model.variant.long_px, model.variant.short_px],
         "dtype": str(model.dtype).removeprefix("torch."),
         "classes": list(model.class_names),
     }

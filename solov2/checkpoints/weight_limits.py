@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from solov2.errors import few_of
+from solov2.variants import INPUT_SIDES_PX
 
 MAX_TENSORS = 20_000  # the largest variant has 2,000; an unfinished training holds each five times
 MAX_CLASSES = 20_000  # the largest vocabulary of a public data set has 13,000
-INPUT_PX = (32, 4096)  # the least and the most that a side of the input may have
 MAX_HEADER_BYTES = 16 << 20  # of a safetensors file
 MAX_JSON_LENGTH = 4 << 20  # characters: of 20,000 class names, for example
 _MAX_NAME_LENGTH = 300
@@ -60,7 +60,7 @@ def _unusual(tensor: Tensor) -> str | None:
 
 def complaint_about_input(input_px: Any) -> str | None:
     """Return what is wrong with a file's input size; None means that it is two sides, the longer one first."""
-    least, most = INPUT_PX
+    least, most = INPUT_SIDES_PX
     is_pair = isinstance(input_px, list | tuple) and [type(side) for side in input_px] == [int, int]
     if is_pair and least <= input_px[1] <= input_px[0] <= most:
         return None

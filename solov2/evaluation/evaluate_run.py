@@ -129,7 +129,7 @@ def run_evaluation(options: argparse.Namespace) -> int:
         results = read_predictions(options.from_predictions, dataset)
     else:
         device = find_device(options.device)
-        model = load_runnable(options.model, device, options.dtype)
+        model = load_runnable(options.model, device, options.dtype, options.input_size)
         dataset = dataset.with_classes(shared_classes(model.class_names, dataset))
         predictor = open_predictor(model, options.engine, "latency", options.batch)
         results = predictions(predictor, dataset, options.batch, encoders=encoders_beside(device))

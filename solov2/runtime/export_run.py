@@ -38,7 +38,7 @@ UNQUANTISED = ("MatMul", "Multiply", "Subtract", "Divide")  # decoding and norma
 
 def run_export(options: argparse.Namespace) -> int:
     """Do what the checked options of `solov2.export` say; return the exit code."""
-    model = load_model(options.model)
+    model = load_model(options.model, input_px=options.input_size)
     pictures = read_pictures(options, model)
     config = DecodeConfig()
     facts = ExportFacts(

@@ -17,18 +17,22 @@ from solov2.runtime.torch_predictor import TorchPredictor
 Runnable = SOLOv2 | ExportedModel
 
 
-def load_runnable(name: str, device: torch.device, dtype: str) -> Runnable:
+def load_runnable(name: str, device: torch.device, dtype: str, input_px: tuple[int, int] | None = None) -> Runnable:
     """Return what `load_model` does, or an exported file, whose own device and precision are the only ones.
 
     Raises:
-        EngineError: an exported file is asked for on CUDA.
+        EngineError: an exported file is asked for on CUDA, or at another input size than it was exported for.
     """
     path = Path(name)
     if path.suffix not in EXPORT_FORMATS or not path.is_file():
-        return load_model(name, device=device, dtype=dtype)
+        return load_model(name, device=device, dtype=dtype, input_px=input_px)
     if device.type != "cpu":
         raise EngineError(f"{name} was exported for the CPU, not for {device}. Use --device cpu")
-    return ExportedModel(path)
+    model = ExportedModel(path)
+    own_px = model.variant.long_px, model.variant.short_px
+    if input_px not in (None, own_px):
+        raise EngineError("{} was exported for an input of {}x{}. Leave out --input-size".format(name, *own_px))
+    return model
 
 
 def open_predictor(

@@ -79,7 +79,9 @@ class TrainConfig:
 
 DETECTOR = ("backbone", "neck", "mask_head.branches")  # the parts of `nano` that came from NanoDet-Plus
 
-_NANO = TrainConfig(
+FIRST_STAGES = ("backbone.stem", "backbone.stages.0")
+_CANVASES_480 = ((288, 480), (320, 480), (384, 480), (384, 384), (480, 384))
+_NANO_416 = TrainConfig(
     variant="nano",
     epochs=10,
     crowd_exponent=0.5,
@@ -98,17 +100,21 @@ _NANO = TrainConfig(
 )
 
 PRESETS: dict[str, TrainConfig] = {
-    "nano-masks": replace(_NANO, epochs=12, learning_rate=2e-3, frozen=DETECTOR),
-    "nano": replace(_NANO, epochs=4, keeps="all classes", frozen=("backbone.stem", "backbone.stages.0")),
+    "nano-masks": replace(_NANO_416, epochs=12, learning_rate=2e-3, frozen=DETECTOR),
+    "nano-416": replace(_NANO_416, epochs=4, keeps="all classes", frozen=FIRST_STAGES),
+    "nano": replace(
+        _NANO_416, epochs=6, learning_rate=6e-4, keeps="all classes", frozen=FIRST_STAGES, canvases=_CANVASES_480
+    ),
     "1x": TrainConfig(variant="r50-1x", epochs=12, drops=(8, 11)),
     "3x": TrainConfig(variant="r50", epochs=36, drops=(27, 33)),
     "light-3x": TrainConfig(variant="light-r18", epochs=36, drops=(27, 33)),
 }
 """What can be trained by name.
 
-- "nano-masks", then "nano": a model for CPUs, from NanoDet-Plus's detector. The first trains kernels and mask features
-  alone, which is cheap; the second everything, while the detector's own scores keep what it knows. What the embedded
-  weights reached, on what and in how long stands in their model card.
+- "nano-masks", "nano-416", "nano", one after the other: a model for CPUs, from NanoDet-Plus's detector. The first
+  trains kernels and mask features alone, which is cheap; the second everything, while the detector's own scores keep
+  what it knows; the third does the same with larger pictures. What the embedded weights reached, on what and in how
+  long stands in their model card.
 - "1x", "3x", "light-3x": the published schedules, for COCO train2017. `published_ap` says what each variant reached
   with its schedule, in mask AP on val2017; nobody has repeated that with this code yet.
 """
