@@ -7,6 +7,7 @@ the same time, one is whole, and the other ends with one line and changes nothin
 import argparse
 import os
 import random
+import resource
 import signal
 import tempfile
 import time
@@ -35,15 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = Path(name)
         clip = write_video(folder / "clip.mp4", [grey(8 * index) for index in range(FRAMES)])
         begun = time.monotonic()
-        assert os.waitstatus_to_exitcode(os.waitpid(start(clip, folder / "whole"), 0)[1]) == 0
+        assert wait_for(start(clip, folder / "whole")) == 0
         seconds = time.monotonic() - begun
         whole = contents(folder / "whole")
         kills = [kill(clip, folder / f"kill{n}", draw.random() * seconds) != whole for n in range(options.kills)]
+        peaks_mb = [peak_mb()]
         pairs = [pair(clip, folder / f"pair{n}", draw.random() * seconds / 4) != whole for n in range(options.pairs)]
-    print("| area | tries | failures |")
-    print("|---|---|---|")
-    print(f"| a run killed and resumed | {len(kills)} | {sum(kills)} |")
-    print(f"| two runs on one output | {len(pairs)} | {sum(pairs)} |")
+        peaks_mb.append(peak_mb())
+    print("| area | tries | failures | peak memory of a run so far |")
+    print("|---|---|---|---|")
+    print(f"| a run killed and resumed | {len(kills)} | {sum(kills)} | {peaks_mb[0]:.0f} MB |")
+    print(f"| two runs on one output | {len(pairs)} | {sum(pairs)} | {peaks_mb[1]:.0f} MB |")
     return int(any(kills + pairs))
 
 
@@ -64,6 +67,16 @@ def start(clip: Path, out: Path) -> int:
         os._exit(99)
 
 
+def wait_for(child: int) -> int:
+    """Return the exit code of a process, -9 for one that was killed."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def peak_mb() -> float:
+    """Return the most memory that one of the processes that have ended had."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
 def contents(out: Path) -> dict[str, bytes]:
     """Return what a run has finished, and the names of whatever else is there."""
     folder = out / "clip"
@@ -76,8 +89,8 @@ def kill(clip: Path, out: Path, seconds: float) -> dict[str, bytes]:
     child = start(clip, out)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    os.waitpid(start(clip, out), 0)
+    wait_for(child)
+    wait_for(start(clip, out))
     return contents(out)
 
 
@@ -86,7 +99,7 @@ def pair(clip: Path, out: Path, seconds: float) -> dict[str, bytes]:
     first = start(clip, out)
     time.sleep(seconds)
     children = [first, start(clip, out)]
-    codes = sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+    codes = sorted(map(wait_for, children))
     return contents(out) if codes in ([0, 0], [0, 2]) else {}
 
 
