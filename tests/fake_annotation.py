@@ -9,29 +9,14 @@ from collections.abc import MutableMapping, Sequence
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from app import annotate, annotate_run
 from app.stream.frames import Picture
 from solov2 import Instances
 from solov2.masks.mask_crop import MaskCrop
-from solov2.variants import VARIANTS
+from tests.fake_model import FakeModel
 
 STEP = 9  # the difference in brightness from one frame of the tests' clips to the next
-
-
-class FakeModel(nn.Module):
-    """Knows two classes, and has one weight."""
-
-    class_names = ("person", "cat")
-    variant = VARIANTS["nano"]
-    device = torch.device("cpu")
-    dtype = torch.float32
-
-    def __init__(self, weight: float = 1.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor([weight]))
 
 
 class FakeTorchPredictor:

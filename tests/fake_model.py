@@ -4,6 +4,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 
 import pytest
 import torch
+from torch import nn
 
 from app import webcam_outputs, webcam_run
 from app.stream.frames import Picture
@@ -13,11 +14,17 @@ from solov2.variants import VARIANTS
 from tests.fake_stream import nothing_in
 
 
-class FakeModel:
-    """Knows two classes."""
+class FakeModel(nn.Module):
+    """Knows two classes, and has one weight."""
 
     class_names = ("person", "cat")
     variant = VARIANTS["nano"]
+    device = torch.device("cpu")
+    dtype = torch.float32
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([weight]))
 
 
 class FakeTorchPredictor:

@@ -16,8 +16,9 @@ from app.stream.frames import Result
 from app.stream.parts import Sink
 from app.stream_errors import SourceError
 from solov2 import UnknownNameError
-from tests.fake_annotation import FakeModel, use_fake_model
+from tests.fake_annotation import use_fake_model
 from tests.fake_media import grey, write_video
+from tests.fake_model import FakeModel
 
 FRAMES = 25
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from app import webcam, webcam_run
-from tests.fake_annotation import FakeModel, FakeTorchPredictor
+from tests.fake_annotation import FakeTorchPredictor
 from tests.fake_media import grey, write_video
+from tests.fake_model import FakeModel
 
 ZONES = "zones: [{name: all, points: [[0, 0], [1, 0], [1, 1], [0, 1]]}]"
 
