@@ -93,12 +93,13 @@ class VideoSource:
         return Frame(pixels, picture.pts or 0, self.time_base, captured_at, self.source_id, index)
 
 
-def open_video(path: Path, uses_gpu: bool = False) -> VideoSource:
+def open_video(path: Path, uses_gpu: bool = False, decode: Decode = every_picture) -> VideoSource:
     """Open a video file.
 
     Args:
         path: the file.
         uses_gpu: decode on the NVIDIA device where that works, for this file too; otherwise on the processor.
+        decode: yields the pictures, see `VideoSource`.
 
     Raises:
         SourceError: it cannot be read, or holds no video.
@@ -106,18 +107,18 @@ def open_video(path: Path, uses_gpu: bool = False) -> VideoSource:
     hardware = find_hardware() if uses_gpu else None
     if hardware is not None:
         with suppress(SourceError):
-            return _open_video(path, hardware)
-    return _open_video(path, None)
+            return VideoSource(open_container(path, hardware), str(path), decode, is_live=False)
+    return VideoSource(open_container(path), str(path), decode, is_live=False)
 
 
-def _open_video(path: Path, hardware: HWAccel | None) -> VideoSource:
+def open_container(path: Path, hardware: HWAccel | None = None) -> InputContainer:
+    """Open a video file for reading; raise SourceError if it cannot be read."""
     try:
-        container = av.open(  # FFmpeg takes "10:30.mp4" for an address
+        return av.open(  # FFmpeg takes "10:30.mp4" for an address
             os.path.abspath(path), hwaccel=hardware, options=decoder_options(), metadata_errors="replace"
         )
     except av.FFmpegError as error:
         raise SourceError(f"could not read {path} as a video: {error.strerror}") from error
-    return VideoSource(container, str(path), every_picture, is_live=False)
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
