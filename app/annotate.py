@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from app.annotation.formats import NEED_TRACK_IDS, check_formats
 from app.annotation.settings import Settings
 from app.options import add_model_options, areas_of, check_model_options, count, moment, names, score
+from app.stream.areas import Area
 from app.stream_errors import AppError
 from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.pixel_limit import add_pixel_option
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from app.annotate_run import annotate
 
 __all__ = ["annotate", "build_parser", "main"]
+
+CHUNK_FRAMES = 1000
 
 DESCRIPTION = (
     "Find the instances in videos and pictures, and write them down frame by frame. After an interruption the same "
@@ -56,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="video, picture, folder, glob, sequence (frames/%%04d.png), .txt file with names, - for names on standard "
         "input, or 'demo'; a name that begins with a dash: ./-name",
     )
-    add("--out", type=Path, required=True, metavar="DIR", help="gets a folder for each input")
+    add("--out", required=True, metavar="DIR", help="gets a folder for each input")
     add("--video", action="store_true", help="write the annotated video, too, with the sound and every timestamp")
     add(
         "--format",
@@ -74,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--stride", type=count, default=1, metavar="N", help="every N-th frame (%(default)s)")
     add("--batch", type=count, metavar="N", help="frames that run together (8 on CUDA, else 1)")
     add_model_options(parser)
+    add_ray_options(parser)
     add("--json", action="store_true", help="print the summary as JSON")
     add_pixel_option(parser)
     add_debug_flag(parser)
@@ -88,6 +92,10 @@ def run(options: argparse.Namespace) -> int:
     formats = formats_of(options)
     if options.start is not None and options.end is not None and options.start >= options.end:
         raise AppError(f"--start must lie before --end, got {options.start:g} and {options.end:g} seconds")
+    if options.ray is not None:
+        return run_on_ray(options, formats, areas)
+    check_no_ray_options(options)
+    options.out = Path(options.out)
     with importing():
         from app.annotation.inputs import find_inputs
     inputs = find_inputs(options.inputs, options.out)
@@ -95,6 +103,36 @@ def run(options: argparse.Namespace) -> int:
         from app.annotate_run import annotate_all
         from app.annotation.job import Wanted
     return annotate_all(options, inputs, Wanted(options.video, formats, areas))
+
+
+def add_ray_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the options that spread the work over a Ray cluster."""
+    add = parser.add_argument_group("many workers").add_argument
+    add(
+        "--ray", metavar="ADDRESS", help="let workers of a Ray cluster do it: local, auto, HOST:PORT or ray://HOST:PORT"
+    )
+    add("--ray-workers", type=count, metavar="N", help="how many (one for each GPU, or for each 4 CPUs)")
+    add("--ray-chunk", type=count, metavar="FRAMES", help=f"that one worker does at a time ({CHUNK_FRAMES})")
+
+
+def check_no_ray_options(options: argparse.Namespace) -> None:
+    """Raise AppError if an option has no meaning without `--ray`."""
+    if options.ray_workers is not None or options.ray_chunk is not None:
+        raise AppError("--ray-workers and --ray-chunk are for --ray: add --ray local, or an address")
+    if "://" in options.out:
+        raise AppError("--out in an object store needs --ray: add --ray local, or name a folder of this machine")
+
+
+def run_on_ray(options: argparse.Namespace, formats: tuple[str, ...], areas: tuple[Area, ...]) -> int:
+    """Check what concerns Ray, and let its workers do what the options say; return the exit code."""
+    from app.cluster.ray_address import check_ray
+
+    options.ray = check_ray(options.ray)
+    options.ray_chunk = options.ray_chunk or CHUNK_FRAMES
+    with importing():
+        from app.annotation.job import Wanted
+        from app.cluster.ray_run import annotate_on_ray
+    return annotate_on_ray(options, Wanted(options.video, formats, areas))
 
 
 def formats_of(options: argparse.Namespace) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.annotation.object_store import file_size, find_files, open_file, shown_address, store_address, store_protocol
 from app.sources import open_source, redact
 from app.sources.address import scheme_of
 from app.sources.pictures import PictureSource, files_in, natural_order
@@ -35,17 +36,24 @@ class Input:
         pictures: the files of a sequence in order; empty for a video.
         name: of the folder for its outputs, unlike every other's.
         is_demo: whether it is the built-in clip, and not a file.
+        protocol: of the object store that holds it, such as "s3"; empty for a file of this machine.
     """
 
     path: Path
     pictures: tuple[Path, ...] = ()
     name: str = ""
     is_demo: bool = False
+    protocol: str = ""
 
     @property
     def title(self) -> str:
         """The file's or folder's own name."""
         return os.path.basename(os.path.abspath(self.path))
+
+    @property
+    def shown(self) -> str:
+        """What a user is told: the path, or the address in an object store."""
+        return store_address(self.protocol, self.path) if self.protocol else str(self.path)
 
     def open(self, uses_gpu: bool = False) -> "FileSource":
         """Return its source; a video's is decoded on the NVIDIA device if `uses_gpu` and that works.
@@ -70,15 +78,27 @@ class Input:
         digest = hashlib.sha256()
         try:
             for path in self.pictures or (() if self.is_demo else (self.path,)):
-                digest.update(f"{path.name if self.pictures else ''}:{path.stat().st_size};".encode())
+                digest.update(f"{path.name if self.pictures else ''}:{self._size(path)};".encode())
             if not self.pictures and not self.is_demo:
-                digest.update(_both_ends(self.path))
+                digest.update(self._both_ends())
         except OSError as error:
-            raise SourceError(f"could not read {self.path}: {error.strerror}") from error
+            raise SourceError(f"could not read {self.shown}: {error.strerror or error}") from error
         return digest.hexdigest()[:16]
 
+    def _size(self, path: Path) -> int:
+        return file_size(self.protocol, path) if self.protocol else path.stat().st_size
 
-def find_inputs(names: Iterable[str], outputs: Path, listing: Iterable[str] | None = None) -> list[Input]:
+    def _both_ends(self) -> bytes:
+        size = self._size(self.path)
+        with open_file(self.protocol, self.path) if self.protocol else self.path.open("rb") as file:
+            start = file.read(_PROBED_BYTES)
+            file.seek(max(0, size - _PROBED_BYTES))
+            return start + file.read(_PROBED_BYTES)
+
+
+def find_inputs(
+    names: Iterable[str], outputs: Path, listing: Iterable[str] | None = None, *, allows_stores: bool = False
+) -> list[Input]:
     """Return the inputs that `names` stand for, each once, in their order.
 
     Args:
@@ -87,30 +107,34 @@ def find_inputs(names: Iterable[str], outputs: Path, listing: Iterable[str] | No
             pictures of one folder become one sequence, however they are named.
         outputs: what lies in it never is an input, so that a glob does not find what an earlier run made.
         listing: the lines that `-` stands for; None means standard input.
+        allows_stores: names may be addresses in object stores, such as `s3://bucket/clips/*.mp4`.
 
     Raises:
         SourceError: a name stands for nothing.
     """
-    found: dict[str, tuple[Path, dict[Path, None]]] = {}
+    found: dict[str, tuple[Input, dict[Path, None]]] = {}
     own = outputs.resolve()
     for name in _with_lists(names, listing):
-        for path in _files(name):
+        protocol = store_protocol(name) if allows_stores else ""
+        for path in _in_store(name) if protocol else _files(name):
             if name != DEMO:
                 _check_name(path)
-            if own in path.resolve().parents:
+            if not protocol and own in path.resolve().parents:
                 if path == Path(name):
                     raise SourceError(f"{name} lies in --out {outputs}, where only outputs are: choose another --out")
                 continue
             is_picture = path.suffix.lower() in PICTURE_SUFFIXES
             place = path.parent if is_picture else path
-            _, pictures = found.setdefault(DEMO if name == DEMO else os.path.abspath(place), (place, {}))
+            one = Input(place, is_demo=name == DEMO, protocol=protocol)
+            key = DEMO if name == DEMO else f"{protocol}:{os.path.abspath(place)}"
+            _, pictures = found.setdefault(key, (one, {}))
             if is_picture:
                 pictures[path] = None
     if not found:
         raise SourceError("no input: name videos, pictures, folders or globs of them, a .txt file with names, or -")
     inputs = [
-        Input(next(iter(pictures)) if len(pictures) == 1 else place, tuple(pictures), is_demo=key == DEMO)
-        for key, (place, pictures) in found.items()
+        replace(one, path=next(iter(pictures)) if len(pictures) == 1 else one.path, pictures=tuple(pictures))
+        for one, pictures in found.values()
     ]
     return [replace(one, name=name) for one, name in zip(inputs, _unique_names(inputs), strict=True)]
 
@@ -150,7 +174,8 @@ def _files(name: str) -> list[Path]:
         SourceError: there is none.
     """
     if scheme_of(name) is not None:
-        raise SourceError(f"{redact(name)} is an address: save it as a file first, and annotate that")
+        other = ", or add --ray local, which reads object stores" if store_protocol(name) else ""
+        raise SourceError(f"{redact(name)} is an address: save it as a file first, and annotate that{other}")
     path = Path(name)
     if name == DEMO or os.path.isfile(path):
         return [path]
@@ -163,14 +188,25 @@ def _files(name: str) -> list[Path]:
     return _nothing(f"no such file or folder: {name}")
 
 
+def _in_store(address: str) -> list[Path]:
+    """The videos and pictures that an address in an object store stands for; raise SourceError if there is none."""
+    paths = [path for path in find_files(address) if path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES]
+    return _in_order(paths) or _nothing(f"no video and no picture at {shown_address(address)}")
+
+
 def _nothing(message: str) -> list[Path]:
     raise SourceError(message)
 
 
 def _known(paths: Iterable[Path]) -> list[Path]:
     """Those that look like videos or pictures, folder by folder in natural order."""
-    known = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES and path.is_file()]
-    return sorted(known, key=lambda path: (str(path.parent), natural_order(path)))
+    return _in_order(
+        path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES and path.is_file()
+    )
+
+
+def _in_order(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: (str(path.parent), natural_order(path)))
 
 
 def _numbered(pattern: Path) -> list[Path]:
@@ -206,10 +242,3 @@ def _folder_name(name: str) -> str:
     """Return `name`, or another one if it would lead elsewhere or is that of a lock."""
     is_taken = not name.strip(". ") or (name.startswith(".") and name.endswith(".lock"))
     return f"_{name}" if is_taken else name
-
-
-def _both_ends(path: Path) -> bytes:
-    with path.open("rb") as file:
-        start = file.read(_PROBED_BYTES)
-        file.seek(max(0, path.stat().st_size - _PROBED_BYTES))
-        return start + file.read(_PROBED_BYTES)

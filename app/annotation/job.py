@@ -3,7 +3,7 @@
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -89,7 +89,7 @@ class Job:
         """
         check_inside(self.out, self.out / one.name)
         with suppress(SourceError):
-            Recording(self.out / one.name).check(self._options_of(one))
+            Recording(self.out / one.name).check(self.options_of(one))
 
     def do(self, one: Input) -> Outcome:
         """Make what is missing of the input's outputs.
@@ -103,7 +103,7 @@ class Job:
         """
         started = time.perf_counter()
         folder = self.out / one.name
-        outcome = Outcome.read(folder, str(one.path))
+        outcome = Outcome.read(folder, one.shown)
         try:
             self._read(one, folder, outcome)
             self._convert(folder, outcome)
@@ -153,13 +153,11 @@ class Job:
         tracker = Tracker()
         if self.settings.track and not video:
             rebuild(tracker, recording.lines(), source.frame_hw, source.time_base)
-        sinks: list[Sink] = [
-            *video,
-            *self.progress(one.name, 0 if video else done.frames, self._expected(source), "frame"),
-        ]
+        expected = self.settings.expected_frames(source.frame_count, source.frame_rate)
+        sinks: list[Sink] = [*video, *self.progress(one.name, 0 if video else done.frames, expected, "frame")]
         lines = None
         if not recording.is_whole():
-            header = {"source": one.title, **source_header(source), **self._options_of(one)}
+            header = self.header_of(one, source_header(source))
             leave_out = done.frames if video else 0
             lines = AnnotationSink(recording.partial, header, file_name=one.file_name, leave_out=leave_out)
             sinks.insert(0, lines)
@@ -207,15 +205,11 @@ class Job:
     def _uses_gpu(self) -> bool:
         return bool(self.model_header["device"] == "cuda")
 
-    def _expected(self, source: FileSource) -> int | None:
-        """How many frames there will be, as far as the source says."""
-        if source.frame_count is None:
-            return None
-        start, end, rate = self.settings.start or 0.0, self.settings.end, source.frame_rate or 0.0
-        count = source.frame_count if end is None else min(source.frame_count, round(end * rate))
-        return max(0, -(-(count - round(start * rate)) // self.settings.stride))
+    def header_of(self, one: Input, source: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the header of the lines of an input, of whose source `source_header` says this."""
+        return {"source": one.title, **source, **self.options_of(one)}
 
-    def _options_of(self, one: Input) -> dict[str, Any]:
+    def options_of(self, one: Input) -> dict[str, Any]:
         """Return what must be unchanged for a file to be resumed."""
         return {**self.model_header, **self.settings.as_header(), "fingerprint": one.fingerprint()}
 

@@ -3,6 +3,7 @@
 The first line of the file is a header; README of the format: docs/annotating.md.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -54,6 +55,11 @@ def line_of(result: Result, class_names: Sequence[str]) -> Line:
     frame = result.frame
     seconds = round(frame.pts_seconds, SECONDS_DIGITS)
     return {"frame": frame.index, "pts": frame.pts, "seconds": seconds, "instances": records}
+
+
+def encode_line(line: Line) -> bytes:
+    """Return a line, or the header, as it stands in the file."""
+    return (json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
 
 
 def read_instances(records: Iterable[Mapping[str, Any]], image_hw: Size) -> Instances:

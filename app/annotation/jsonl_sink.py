@@ -1,12 +1,11 @@
 """The annotations sink: a line of JSON for every frame, written as it is done."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.annotation.jsonl_lines import Line, as_recorded, line_of
+from app.annotation.jsonl_lines import Line, as_recorded, encode_line, line_of
 from app.annotation.jsonl_schema import FORMAT
 from app.sinks.writable import writing
 from app.stream.frames import Result
@@ -69,8 +68,7 @@ class AnnotationSink(Sink):
         self._file.close()
 
     def _append(self, line: Line) -> None:
-        text = json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n"
-        remaining = memoryview(text.encode())
+        remaining = memoryview(encode_line(line))
         with writing(self._path):
             while remaining:  # without a buffer a write may take a part
                 remaining = remaining[self._file.write(remaining) or 0 :]

@@ -39,6 +39,14 @@ class Settings:
         """Return what a segmenter has to know."""
         return Controls(self.score, self.classes, track=self.track)
 
+    def expected_frames(self, frame_count: int | None, frame_rate: float | None) -> int | None:
+        """Return how many frames are selected of a source that says this of itself; None where it does not say it."""
+        if frame_count is None:
+            return None
+        start, rate = self.start or 0.0, frame_rate or 0.0
+        count = frame_count if self.end is None else min(frame_count, round(self.end * rate))
+        return max(0, -(-(count - round(start * rate)) // self.stride))
+
     def selection(self, after_index: int = -1) -> Selection:
         """Return the frames that are wanted, from the one after `after_index` on."""
         limits = {"start_seconds": self.start, "end_seconds": self.end}

@@ -76,9 +76,10 @@ class PacketIndex:
 
 
 def read_packet_index(path: Path) -> PacketIndex | None:
-    """Read every packet of a video file, without decoding; None where they do not tell exactly which pictures there are.
+    """Read every packet of a video file, without decoding.
 
-    That is so where a packet has no timestamp, two have the same, or the file is damaged or cut off.
+    Returns None where the packets do not tell exactly which pictures there are: one has no timestamp, two have the
+    same, or the file is damaged or cut off.
     """
     try:
         with open_container(path) as container:
