@@ -51,6 +51,18 @@ def test_an_address_where_nobody_listens_is_told_at_once() -> None:
         check_answers(address)
 
 
+def test_a_cluster_that_refuses_is_told_with_its_last_words_and_what_may_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_address, "_PROBE", "raise ConnectionError('Failed to connect.')")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(RayError) as caught:
+            check_answers(address)
+    assert str(caught.value) == (
+        f"the Ray cluster at {address} cannot be used: ConnectionError: Failed to connect. "
+        "If it asks for a token, set RAY_AUTH_MODE=token on both sides"
+    )
+
+
 def test_a_missing_ray_is_told_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_address, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'solov2-live\[ray\]'"):

@@ -15,6 +15,7 @@ CONNECT_SECONDS = 5
 ANSWER_SECONDS = 25
 _PROBE = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 _ADVICE = "Start one with: ray start --head. Or use --ray local"
+_REFUSED_ADVICE = " If it asks for a token, set RAY_AUTH_MODE=token on both sides"
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a warning of Ray's about its own future
@@ -66,7 +67,7 @@ def check_answers(address: str) -> None:
     except subprocess.TimeoutExpired:
         raise RayError(f"no Ray cluster answers at {address} within {ANSWER_SECONDS} seconds. {_ADVICE}") from None
     if answer.returncode:
-        raise RayError(f"the Ray cluster at {address} cannot be used: {_reason(answer.stderr)}")
+        raise RayError(f"the Ray cluster at {address} cannot be used: {_reason(answer.stderr)}.{_REFUSED_ADVICE}")
 
 
 def _host_and_port(address: str) -> tuple[str, int] | None:
@@ -79,4 +80,4 @@ def _reason(stderr: str) -> str:
     """Return the exception at the end of a traceback as one line."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     last = max((number for number, line in enumerate(lines) if "Error: " in line), default=len(lines) - 1)
-    return " ".join(lines[last:])[:300] or "it gives no reason"
+    return " ".join(lines[last:])[:300].rstrip(".") or "it gives no reason"
