@@ -16,7 +16,7 @@ def test_each_step_is_timed_printed_and_drawn(tmp_path: Path, capsys: pytest.Cap
     assert main(["--source", "demo", "--frames", "2", "--engine", "eager", "--device", "cpu", *files]) == 0
     told = capsys.readouterr().out
     assert "nano, " in told
-    assert "1280x720 frames at 416x256" in told
+    assert "1280x720 frames at 480x288" in told
     assert "frames per second, one at a time" in told
     figures = json.loads((tmp_path / "a.json").read_text())
     steps = figures["ms"]["eager"]

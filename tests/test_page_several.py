@@ -95,7 +95,7 @@ def test_each_source_has_its_own_controls_and_all_are_changed_together(engine: E
     engine.start(Choice(own(str(clip), "demo"), "nano"))
     wait_until(lambda: stream_status(engine)["state"] == "running")
     engine.panel_of(1).update(score_threshold=0.7, paused=True)
-    assert [engine.panel_of(number).current.score_threshold for number in (0, 1)] == [0.35, 0.7]
+    assert [engine.panel_of(number).current.score_threshold for number in (0, 1)] == [0.4, 0.7]
     assert [stream_status(engine, number)["state"] for number in (0, 1, ALL)] == ["running", "paused", "running"]
     assert engine.controls_state(1)["score_threshold"] == 0.7
     engine.panel_of(ALL).update(opacity=0.2)
@@ -108,7 +108,7 @@ def test_each_source_has_its_own_controls_and_all_are_changed_together(engine: E
 def test_what_a_visitor_chooses_keeps_its_own_controls_beside_those_of_the_operator(engine: Engine, clip: Path) -> None:
     engine.panel.update(score_threshold=0.9)
     engine.start(Choice(own(str(clip), "demo"), "nano"))
-    assert engine.panel_of(0).current.score_threshold == 0.35
+    assert engine.panel_of(0).current.score_threshold == 0.4
     engine.start(Choice.single("clip", lambda: RepeatedSource(own("demo")[0].open_source), "nano"))
     wait_until(lambda: stream_status(engine)["source"] == "clip")
     assert engine.panel_of(ALL).current.score_threshold == 0.9

@@ -32,7 +32,7 @@ def test_the_help_says_what_each_schedule_should_reach() -> None:
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown preset '2x'.* nano-masks, nano, 1x, 3x, light-3x"):
+    with pytest.raises(UnknownNameError, match=r"unknown preset '2x'.* nano-masks, nano-416, nano, 1x, 3x, light-3x"):
         find_preset("2x")
 
 

@@ -23,7 +23,7 @@ class Controls:
         count_resets: how often the counts of zones and lines were reset; they begin again whenever it changes.
     """
 
-    score_threshold: float = 0.35
+    score_threshold: float = 0.4
     classes: frozenset[str] | None = None
     show_masks: bool = True
     show_boxes: bool = False
