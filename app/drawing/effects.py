@@ -30,13 +30,22 @@ class EffectError(AppError):
 
 
 def apply_effects(picture: Picture, result: Result, effects: Sequence[Effect], class_names: Sequence[str]) -> None:
-    """Apply `effects` to `picture` (H, W, 3) uint8 RGB, in place: first what changes backgrounds, then what hides."""
+    """Apply `effects` to `picture` (H, W, 3) uint8 RGB, in place: first what changes backgrounds, then what hides.
+
+    The whole picture is hidden if the frame was searched before somebody asked for an effect that hides.
+    """
     for effect in sorted(effects, key=lambda one: one.hides):
         if effect.hides:
-            hidden = result.instances if result.hidden is None else result.hidden
-            _hide(picture, cover_of(_mask_of(hidden, effect, class_names)), effect)
+            _hide(picture, _cover_in(result, effect, class_names), effect)
         else:
             _change_background(picture, _mask_of(result.instances, effect, class_names), effect)
+
+
+def _cover_in(result: Result, effect: Effect, class_names: Sequence[str]) -> Plane:
+    """Return what an effect hides: (H, W) uint8, 0 or 255."""
+    if result.hidden is None or not result.hidden.covers(effect.classes):
+        return np.full(result.instances.image_hw, 255, np.uint8)
+    return cover_of(_mask_of(result.hidden.instances, effect, class_names))
 
 
 def cover_of(mask: Plane) -> Plane:
