@@ -56,7 +56,9 @@ def make_results(count: int, width: int, height: int, frames: int) -> list[Resul
     for number in range(frames):
         instances = Instances.from_masks(blobs.masks, blobs.scores, blobs.labels)
         frame = Frame(image, number, Fraction(1, 30), time.monotonic(), "benchmark", number)
-        results.append(Result(frame, instances, hidden=Hidden(instances.select(blobs.labels == 0), frozenset({"person"}))))
+        results.append(
+            Result(frame, instances, hidden=Hidden(instances.select(blobs.labels == 0), frozenset({"person"})))
+        )
     return results
 
 

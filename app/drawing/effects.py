@@ -13,6 +13,7 @@ from app.stream.effect import Effect
 from app.stream.frames import Picture, Result
 from app.stream_errors import AppError
 from solov2 import Instances
+from solov2.errors import UnknownNameError
 
 Plane = npt.NDArray[np.uint8]
 
@@ -39,6 +40,21 @@ def apply_effects(picture: Picture, result: Result, effects: Sequence[Effect], c
             _hide(picture, _cover_in(result, effect, class_names), effect)
         else:
             _change_background(picture, _mask_of(result.instances, effect, class_names), effect)
+
+
+def check_effects(effects: Sequence[Effect], class_names: Sequence[str]) -> None:
+    """Check that the model knows the classes of `effects`, and that their pictures can be read.
+
+    Raises:
+        UnknownNameError: it does not know one.
+        EffectError: there is no such picture.
+    """
+    for effect in effects:
+        for name in sorted(effect.classes or ()):
+            if name not in class_names:
+                raise UnknownNameError("class", name, class_names)
+        if effect.picture is not None:
+            load_background(effect.picture)
 
 
 def _cover_in(result: Result, effect: Effect, class_names: Sequence[str]) -> Plane:
