@@ -24,11 +24,11 @@ VIEW = """
   </div>
   <div>
     <label class="field">Model <select data-part="model">{models}</select></label>
-    <label class="field"><span>Confidence <b data-part="threshold-text">0.35</b></span>
-      <input type="range" min="0.05" max="1" step="0.05" value="0.35" data-part="threshold"></label>
     <label class="field"{effect_hidden}>Effect <select data-part="effect">{effects}</select></label>
     <label class="field"{effect_hidden}>Effect on <select data-part="effect-class">
       <option value="">all</option></select></label>
+    <label class="field"><span>Confidence <b data-part="threshold-text">0.35</b></span>
+      <input type="range" min="0.05" max="1" step="0.05" value="0.35" data-part="threshold"></label>
     <ul class="instances" data-part="list" aria-label="Instances"></ul>
   </div>
 </section>
