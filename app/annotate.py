@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from app.annotation.formats import NEED_TRACK_IDS, check_formats
 from app.annotation.settings import Settings
-from app.options import add_model_options, areas_of, check_model_options, count, moment, names, score
+from app.options import add_model_options, areas_of, check_model_options, count, effect, moment, names, score
 from app.stream.areas import Area
+from app.stream.effect import USAGE
 from app.stream_errors import AppError
 from solov2.cli import CommandParser, add_debug_flag, importing, program, run_command
 from solov2.pixel_limit import add_pixel_option
@@ -68,6 +69,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME,NAME",
         help="other formats: coco, yolo, cvat, labelme, masks, youtube-vis",
     )
+    add(
+        "--effect",
+        action="append",
+        default=[],
+        type=effect,
+        metavar="EFFECT",
+        help=f"in the video: {USAGE}; repeatable",
+    )
     add("--track", action="store_true", help="give each instance an id that lasts")
     add("--zones", type=Path, metavar="ZONES.yaml", help="watch its zones and lines: events.jsonl, zones.csv; tracks")
     add("--score", type=score, default=Settings().score, help="least score, 0 to 1 (%(default)s)")
@@ -92,7 +101,11 @@ def run(options: argparse.Namespace) -> int:
     formats = formats_of(options)
     if options.start is not None and options.end is not None and options.start >= options.end:
         raise AppError(f"--start must lie before --end, got {options.start:g} and {options.end:g} seconds")
+    if options.effect and not options.video:
+        raise AppError("--effect changes the annotated video: add --video")
     if options.ray is not None:
+        if options.effect:  # workers record what is shown, which is less than what has to be hidden
+            raise AppError("--effect works on this machine only: leave out --ray")
         return run_on_ray(options, formats, areas)
     check_no_ray_options(options)
     options.out = Path(options.out)
@@ -102,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
     with importing():
         from app.annotate_run import annotate_all
         from app.annotation.job import Wanted
-    return annotate_all(options, inputs, Wanted(options.video, formats, areas))
+    return annotate_all(options, inputs, Wanted(options.video, formats, areas, tuple(options.effect)))
 
 
 def add_ray_options(parser: argparse.ArgumentParser) -> None:

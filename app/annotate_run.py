@@ -20,14 +20,17 @@ from app.annotation.jsonl_file import model_header
 from app.annotation.jsonl_lines import as_recorded
 from app.annotation.outcome import Outcome, table
 from app.annotation.settings import Settings
+from app.drawing.effects import check_effects
 from app.drawing.renderer import Renderer
 from app.options import check_classes
+from app.processors.hiding import Hiding
 from app.processors.tracking import Tracking
 from app.sinks.progress import ProgressSink
 from app.sources import open_source
 from app.sources.file_source import FileSource, SelectedSource
 from app.stream.channel import Channel
-from app.stream.controls import ControlPanel, Controls
+from app.stream.controls import ControlPanel
+from app.stream.effect import Effect
 from app.stream.frames import Result
 from app.stream.lane import Lane
 from app.stream.parts import Sink
@@ -49,6 +52,7 @@ def annotate(
     sinks: Sequence[Sink] = (),
     settings: Settings | None = None,
     engine: str = "eager",
+    effects: Sequence[Effect] = (),
 ) -> Generator[Result, None, None]:
     """Yield what is in each frame, while the next ones are already being decoded and segmented.
 
@@ -60,27 +64,30 @@ def annotate(
         sinks: get every result, too, before it is yielded; an `AnnotationSink` or a `VideoSink`, say.
         settings: threshold, classes, stretch, stride, batch and tracking; None means the defaults.
         engine: what runs the network, as `--engine` of the command.
+        effects: what is done to the picture of each result, as `--effect` of the command.
 
     Raises:
         SourceError: the source is live, or cannot be opened, or read to its end; what could be read was yielded before.
         UnknownNameError: there is no such model, or no such class in it.
+        EffectError: the picture of an effect cannot be read.
     """
     settings = settings or Settings()
     if isinstance(model, str):
         model = load_runnable(model, find_device("auto"), "auto")
     check_classes(settings.classes, model.class_names)
+    check_effects(effects, model.class_names)
     is_opened = not isinstance(source, str | Path)
     opened = cast(FileSource, source if is_opened else open_source(str(source), model.device.type == "cuda"))
     if opened.is_live:
         opened.close()
         raise SourceError(f"{opened.source_id} is live: annotate a file, or run app.stream.pipeline.Stream on it")
     predictor = open_predictor(model, engine, "throughput", settings.batch)
-    renderer, panel, loop = Renderer(model.class_names), ControlPanel(settings.controls()), CallersLoop()
+    renderer, panel, loop = Renderer(model.class_names), ControlPanel(settings.controls(effects)), CallersLoop()
     lane = Lane(
         SelectedSource(opened, settings.selection()),
         [*sinks, loop],
-        [as_recorded, Tracking(panel), loop.wait],
-        draw=lambda result: renderer.draw(result, Controls()),
+        [as_recorded, Hiding(), Tracking(panel), loop.wait],
+        draw=lambda result: renderer.draw(result, panel.current),
         panel=panel,
     )
     with closing(Stream([lane], predictor).results()) as results:
@@ -135,6 +142,7 @@ def open_job(options: argparse.Namespace, wanted: Wanted, progress: ShowProgress
     classes = check_classes(options.classes, model.class_names)
     for area in wanted.areas:
         check_classes(area.classes, model.class_names)
+    check_effects(wanted.effects, model.class_names)
     batch = options.batch or (GPU_BATCH if device.type == "cuda" else 1)
     settings = Settings(options.score, classes, options.start, options.end, options.stride, batch, options.track)
     predictor = open_predictor(model, options.engine, "throughput", batch)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from app.drawing.effects import load_background
+from app.drawing.effects import check_effects
 from app.drawing.renderer import Renderer
 from app.drawing.waiting import WaitingCard
 from app.interrupt import Interrupt, interrupt_immediately
@@ -26,7 +26,6 @@ from app.sources.reconnecting import ReconnectingSource
 from app.sources.repeated import RepeatedSource
 from app.sources.source_settings import SourceSettings
 from app.stream.controls import ControlPanel, Controls
-from app.stream.effect import Effect
 from app.stream.frames import Picture, Result
 from app.stream.lane import FRAMES_WAITING, FRAMES_WAITING_WATCHED, Lane
 from app.stream.parts import Sink, Source
@@ -87,19 +86,6 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
     if not all(feed.was_recorded for feed in feeds):
         return EXIT_USER_ERROR
     return EXIT_INTERRUPTED if interrupt.was_interrupted else 0
-
-
-def check_effects(effects: Sequence[Effect], class_names: Sequence[str]) -> None:
-    """Check that the model knows the classes of `effects`, and that their pictures can be read.
-
-    Raises:
-        UnknownNameError: it does not know one.
-        EffectError: there is no such picture.
-    """
-    for effect in effects:
-        check_classes(effect.classes, class_names)
-        if effect.picture is not None:
-            load_background(effect.picture)
 
 
 @dataclass(frozen=True)

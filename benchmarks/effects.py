@@ -28,7 +28,7 @@ from app.processors.watching import Watching
 from app.stream.areas import Area
 from app.stream.controls import ControlPanel, Controls
 from app.stream.effect import Effect, parse_effect
-from app.stream.frames import Frame, Result
+from app.stream.frames import Frame, Hidden, Result
 from benchmarks.drawing import make_blobs
 from solov2 import Instances
 
@@ -56,7 +56,9 @@ def make_results(count: int, width: int, height: int, frames: int) -> list[Resul
     for number in range(frames):
         instances = Instances.from_masks(blobs.masks, blobs.scores, blobs.labels)
         frame = Frame(image, number, Fraction(1, 30), time.monotonic(), "benchmark", number)
-        results.append(Result(frame, instances, hidden=instances.select(blobs.labels == 0)))
+        results.append(
+            Result(frame, instances, hidden=Hidden(instances.select(blobs.labels == 0), frozenset({"person"})))
+        )
     return results
 
 

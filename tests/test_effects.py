@@ -13,7 +13,7 @@ from app.drawing.renderer import Renderer
 from app.processors.hiding import Hiding
 from app.stream.controls import ControlPanel, Controls
 from app.stream.effect import HIDE_SCORE, Effect, parse_effect
-from app.stream.frames import Picture, Result
+from app.stream.frames import Hidden, Picture, Result
 from app.stream.lane import Lane
 from app.stream.pipeline import Stream
 from solov2 import Instances
@@ -38,7 +38,12 @@ def applied(spec: str, result: Result) -> Picture:
 
 
 def both() -> Result:
-    return result_of(noise(), rectangles(HW, [PERSON, CAT], [0, 1]))
+    return searched(rectangles(HW, [PERSON, CAT], [0, 1]))
+
+
+def searched(instances: Instances) -> Result:
+    """A result in whose frame everything that may have to be hidden was looked for."""
+    return replace(result_of(noise(), instances), hidden=Hidden(instances, None))
 
 
 @pytest.mark.parametrize("kind", ["blur", "pixelate", "fill"])
@@ -57,7 +62,7 @@ def test_holes_of_a_mask_are_closed() -> None:
     mask = np.ones((60, 80), np.bool_)
     mask[15:45, 15:65] = False
     instances = Instances.from_crops([MaskCrop(30, 30, mask)], [0.9], [0], HW)
-    picture = applied("fill:person", result_of(noise(), instances))
+    picture = applied("fill:person", searched(instances))
     assert len(np.unique(picture[30:90, 30:110].reshape(-1, 3), axis=0)) == 1
 
 
@@ -85,9 +90,10 @@ def test_a_background_that_is_no_picture_is_told_in_one_line(tmp_path: Path) -> 
 
 def hidden_at(hiding: Hiding, seconds: float, *boxes: tuple[int, int, int, int]) -> list[tuple[int, ...]]:
     result = result_of(noise(), pts=round(seconds * 30), time_base=Fraction(1, 30))
-    result = hiding(replace(result, hidden=rectangles(HW, boxes, [0] * len(boxes))))
+    hidden = Hidden(rectangles(HW, boxes, [0] * len(boxes)), None)
+    result = hiding(replace(result, hidden=hidden))
     assert result.hidden is not None
-    return [crop.box for crop in result.hidden.crops]
+    return [crop.box for crop in result.hidden.instances.crops]
 
 
 def test_a_mask_is_held_for_a_second_after_a_miss() -> None:

@@ -21,6 +21,7 @@ from app.annotation.resumable_tracking import Recorded, rebuild
 from app.annotation.settings import Settings
 from app.drawing.renderer import Renderer
 from app.interrupt import Interrupt
+from app.processors.hiding import Hiding
 from app.processors.tracker import Tracker
 from app.processors.tracking import Tracking
 from app.processors.watching import Watching
@@ -32,7 +33,8 @@ from app.sinks.writable import writing
 from app.sources.file_source import FileSource, SelectedSource
 from app.sources.video import VideoSource
 from app.stream.areas import Area
-from app.stream.controls import ControlPanel, Controls
+from app.stream.controls import ControlPanel
+from app.stream.effect import Effect
 from app.stream.frames import Picture, Result
 from app.stream.lane import Lane
 from app.stream.parts import Processor, Sink
@@ -55,11 +57,18 @@ class Wanted:
         video: the annotated video.
         formats: other formats, by name.
         areas: zones and lines, whose events and counts are written, and which are drawn into the video.
+        effects: what is done to the pictures of the video.
     """
 
     video: bool = False
     formats: tuple[str, ...] = ()
     areas: tuple[Area, ...] = ()
+    effects: tuple[Effect, ...] = ()
+
+    @property
+    def hides(self) -> bool:
+        """Whether an effect hides instances."""
+        return any(effect.hides for effect in self.effects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,8 @@ class Job:
         folder = self.out / one.name
         outcome = Outcome.read(folder, one.shown)
         try:
+            if self.wanted.video:
+                self._remove_video_of_other_effects(folder, outcome)
             self._read(one, folder, outcome)
             self._convert(folder, outcome)
             if self.wanted.areas:
@@ -118,6 +129,14 @@ class Job:
             outcome.problem = f"a bug of this program ({type(error).__name__}), whose traceback is printed"
         outcome.seconds = time.perf_counter() - started
         return outcome
+
+    def _remove_video_of_other_effects(self, folder: Path, outcome: Outcome) -> None:
+        """Remove a video that shows what has to be hidden now, or was drawn with any other effects."""
+        effects = [str(effect) for effect in self.wanted.effects]
+        if effects != outcome.effects:
+            with writing(folder / VIDEO_NAME):
+                (folder / VIDEO_NAME).unlink(missing_ok=True)
+            outcome.effects = effects
 
     def _read(self, one: Input, folder: Path, outcome: Outcome) -> None:
         """Record the frames that are not recorded yet, and draw the video if it is wanted and not there."""
@@ -145,11 +164,14 @@ class Job:
                 (folder / PARTIAL_VIDEO_NAME).replace(folder / VIDEO_NAME)
 
     def _record(self, one: Input, source: FileSource, outputs: "_Outputs", should_stop: Callable[[], bool]) -> None:
-        """Let the source run into the lines and the video; where there is a video, what is recorded is drawn first."""
+        """Let the source run into the lines and the video; where there is a video, what is recorded is drawn first.
+
+        What effects hide is not recorded: with these, the model sees all frames of a video again.
+        """
         recording, video, outcome = outputs.recording, outputs.video, outputs.outcome
         done = recording.rewind(self.settings.batch)
         selected = SelectedSource(source, self.settings.selection(-1 if video else done.last_index))
-        recall = Recorded(islice(recording.lines(), done.frames)) if video else None
+        recall = Recorded(islice(recording.lines(), done.frames)) if video and not self.wanted.hides else None
         tracker = Tracker()
         if self.settings.track and not video:
             rebuild(tracker, recording.lines(), source.frame_hw, source.time_base)
@@ -174,14 +196,15 @@ class Job:
 
     def _lane(self, source: SelectedSource, sinks: Sequence[Sink], tracker: Tracker, recall: Recorded | None) -> Lane:
         """Return the lane of an input; the video needs all frames, and gets those that are recorded from the lines."""
-        panel = ControlPanel(self.settings.controls())
-        processors: list[Processor] = [as_recorded, Tracking(panel, tracker)]
+        panel = ControlPanel(self.settings.controls(self.wanted.effects))
+        processors: list[Processor] = [as_recorded, Hiding(), Tracking(panel, tracker)]
         if self.wanted.areas:
             processors.append(Watching(self.wanted.areas, self.predictor.class_names, panel=panel))
         return Lane(source, sinks, processors, draw=self._draw, panel=panel, recall=recall)
 
     def _draw(self, result: Result) -> Picture:
-        return Renderer(self.model_header["classes"]).draw(result, Controls())
+        controls = self.settings.controls(self.wanted.effects)
+        return Renderer(self.model_header["classes"]).draw(result, controls)
 
     def _audio(self, one: Input) -> Audio | None:
         if one.pictures or one.is_demo:

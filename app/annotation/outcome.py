@@ -23,6 +23,7 @@ class Outcome:
         problem: why not all of it could be read; None if it could. What could be read is there.
         notes: what else a user should know.
         formats: the outputs made from the lines: format to file or folder name.
+        effects: with which the annotated video was drawn, as `parse_effect` reads them.
         new_frames, seconds: what this run did, and in which time. Not kept.
         is_new: whether this run made any of the outputs. Not kept.
         is_done: whether every output is whole. Not kept.
@@ -34,6 +35,7 @@ class Outcome:
     problem: str | None = None
     notes: list[str] = field(default_factory=list)
     formats: dict[str, str] = field(default_factory=dict)
+    effects: list[str] = field(default_factory=list)
     new_frames: int = 0
     seconds: float = 0.0
     is_new: bool = False
@@ -44,7 +46,10 @@ class Outcome:
         """Return what an earlier run kept in `folder`, or that nothing is known about the input called `name`."""
         try:
             kept = json.loads((folder / SUMMARY_NAME).read_bytes())
-            return cls(name, kept["frames"], kept["instances"], kept["problem"], kept["notes"], kept["formats"])
+            effects = kept.get("effects", [])  # files of earlier versions have none
+            return cls(
+                name, kept["frames"], kept["instances"], kept["problem"], kept["notes"], kept["formats"], effects
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return cls(name)
 

@@ -1,10 +1,12 @@
 """What a user can set about an annotation; read without torch, for the command line."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.sources.selection import Selection
 from app.stream.controls import Controls
+from app.stream.effect import Effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,17 @@ class Settings:
         kept = values.pop("classes")
         return values | {"kept_classes": sorted(kept) if kept is not None else None}
 
-    def controls(self) -> Controls:
-        """Return what a segmenter has to know."""
-        return Controls(self.score, self.classes, track=self.track)
+    def controls(self, effects: Sequence[Effect] = ()) -> Controls:
+        """Return what is looked for, and how the video is drawn: with effects, or with masks and labels."""
+        is_plain = not effects
+        return Controls(
+            self.score,
+            self.classes,
+            show_masks=is_plain,
+            show_labels=is_plain,
+            track=self.track,
+            effects=tuple(effects),
+        )
 
     def expected_frames(self, frame_count: int | None, frame_rate: float | None) -> int | None:
         """Return how many frames are selected of a source that says this of itself; None where it does not say it."""

@@ -13,6 +13,7 @@ from app.stream.effect import Effect
 from app.stream.frames import Picture, Result
 from app.stream_errors import AppError
 from solov2 import Instances
+from solov2.errors import UnknownNameError
 
 Plane = npt.NDArray[np.uint8]
 
@@ -30,13 +31,37 @@ class EffectError(AppError):
 
 
 def apply_effects(picture: Picture, result: Result, effects: Sequence[Effect], class_names: Sequence[str]) -> None:
-    """Apply `effects` to `picture` (H, W, 3) uint8 RGB, in place: first what changes backgrounds, then what hides."""
+    """Apply `effects` to `picture` (H, W, 3) uint8 RGB, in place: first what changes backgrounds, then what hides.
+
+    The whole picture is hidden if the frame was searched before somebody asked for an effect that hides.
+    """
     for effect in sorted(effects, key=lambda one: one.hides):
         if effect.hides:
-            hidden = result.instances if result.hidden is None else result.hidden
-            _hide(picture, cover_of(_mask_of(hidden, effect, class_names)), effect)
+            _hide(picture, _cover_in(result, effect, class_names), effect)
         else:
             _change_background(picture, _mask_of(result.instances, effect, class_names), effect)
+
+
+def check_effects(effects: Sequence[Effect], class_names: Sequence[str]) -> None:
+    """Check that the model knows the classes of `effects`, and that their pictures can be read.
+
+    Raises:
+        UnknownNameError: it does not know one.
+        EffectError: there is no such picture.
+    """
+    for effect in effects:
+        for name in sorted(effect.classes or ()):
+            if name not in class_names:
+                raise UnknownNameError("class", name, class_names)
+        if effect.picture is not None:
+            load_background(effect.picture)
+
+
+def _cover_in(result: Result, effect: Effect, class_names: Sequence[str]) -> Plane:
+    """Return what an effect hides: (H, W) uint8, 0 or 255."""
+    if result.hidden is None or not result.hidden.covers(effect.classes):
+        return np.full(result.instances.image_hw, 255, np.uint8)
+    return cover_of(_mask_of(result.hidden.instances, effect, class_names))
 
 
 def cover_of(mask: Plane) -> Plane:

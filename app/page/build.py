@@ -45,7 +45,7 @@ def build_site(options: argparse.Namespace, folder: Path) -> Site:
         AppError: an option does not fit.
     """
     own = own_sources(plans_of(options))
-    engine, access = Engine(models_of(options)), access_of(options)
+    engine, access = Engine(models_of(options), tuple(options.effect)), access_of(options)
     return Site(engine, access, options.max_upload << 20, Path(tempfile.mkdtemp(dir=folder)), own)
 
 

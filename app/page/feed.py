@@ -7,6 +7,7 @@ from app.drawing.renderer import Renderer
 from app.drawing.waiting import WaitingCard
 from app.page.choice import SourceChoice
 from app.page.view import View
+from app.processors.hiding import Hiding
 from app.processors.one_name import OneName
 from app.processors.steadying import SCORE_SLACK, Steadying
 from app.processors.tracking import Tracking
@@ -75,7 +76,7 @@ class Feed:
         return Lane(
             self.source,
             sinks,
-            [OneName(), *([Steadying(panel)] if self.is_steady else []), Tracking(panel)],
+            [Hiding(), OneName(), *([Steadying(panel)] if self.is_steady else []), Tracking(panel)],
             draw=draw,
             panel=panel,
             stats=self.stats,

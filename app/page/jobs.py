@@ -25,6 +25,7 @@ from app.sinks.video_sink import VideoSink
 from app.sources import open_source
 from app.sources.file_source import FileSource
 from app.sources.video import video_stream
+from app.stream.effect import Effect
 from app.stream.parts import Sink
 from app.stream_errors import SinkError, SourceError
 from solov2 import SOLOv2Error
@@ -60,6 +61,7 @@ class VideoJob:
     total: int | None = None
     fps: float = 0.0
     cancelled: threading.Event = field(default_factory=threading.Event)
+    _effects: tuple[Effect, ...] = field(default=(), init=False)  # of the annotated video
 
     @classmethod
     def take(cls, upload: Path, parent: Path) -> "VideoJob":
@@ -92,8 +94,11 @@ class VideoJob:
         """As far as the rate so far tells; infinite where nothing is known."""
         return max(0, self.total - self.frames) / self.fps if self.total and self.fps else math.inf
 
-    def run(self, models: Models, model_name: str, device: str, settings: Settings) -> Iterator[None]:
+    def run(
+        self, models: Models, model_name: str, device: str, settings: Settings, *, effects: tuple[Effect, ...] = ()
+    ) -> Iterator[None]:
         """Annotate it, and yield a few times a second; what went wrong is in `state` and `problem`."""
+        self._effects = effects
         if self.cancelled.is_set():
             self.state = "cancelled"
             return
@@ -140,7 +145,7 @@ class VideoJob:
         ]
         started = told_at = time.monotonic()
         try:
-            with closing(annotate(source, model, sinks, settings, models.engine)) as results:
+            with closing(annotate(source, model, sinks, settings, models.engine, self._effects)) as results:
                 for _ in results:
                     self.frames += 1
                     now = time.monotonic()

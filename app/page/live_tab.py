@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app.page.choice import Choice
+from app.page.effect_fields import EffectFields, effect_fields, effects_of, show_effect_details, shown_effects
 from app.page.site import Site
 from app.page.source_fields import STARTS, SourceFields, SourceWish, chosen_sources, show_details, source_fields
 from app.page.stream_runner import ALL
@@ -130,6 +131,11 @@ def control_fields(site: Site, model: gr.Dropdown, look: gr.Number) -> list[gr.c
         shown = gr.CheckboxGroup(SHOWN, value=drawn, label="Show", elem_classes="choices shown")
         opacity = gr.Slider(0, 1, current.opacity, step=0.05, label="Opacity of masks")
         track = gr.Checkbox(current.track, label="Track instances")
+        fixed = site.engine.fixed_effects
+        effect = effect_fields(known_classes(site, model.value), has_background=True, visible=not fixed)
+        if fixed:
+            gr.HTML(f'<p class="hint">Effects of this page: {escape(", ".join(one.kind for one in fixed))}</p>')
+    connect_effect(site, effect, look)
 
     def connect(field: Any, changes_of: Callable[[Any], dict[str, Any]]) -> None:
         def change(value: Any, source: float | None) -> None:
@@ -145,8 +151,25 @@ def control_fields(site: Site, model: gr.Dropdown, look: gr.Number) -> list[gr.c
     connect(track, lambda value: {"track": value})
     connect(classes, lambda value: {"classes": frozenset(value) or None})
     connect(shown, lambda value: {name: name in value for _, name in SHOWN})
-    model.input(partial(offer_classes, site), [model, look], classes, js=WITH_LOOK, **LATEST)
-    return [score, classes, shown, opacity, track]
+    model.input(partial(offer_classes, site), [model, look], [classes, effect.classes], js=WITH_LOOK, **LATEST)
+    return [score, classes, shown, opacity, track, *effect.all()]
+
+
+def connect_effect(site: Site, fields: EffectFields, look: gr.Number) -> None:
+    """Let the widgets of the effect change that of the source that is looked at."""
+
+    def change(kind: str, classes: list[str], picture: str | None, source: float | None) -> None:
+        try:
+            effects = effects_of(site, kind, classes or (), picture)
+            if effects is not None:
+                site.engine.set_effects(effects, source_number(source))
+        except SOLOv2Error as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    inputs = [*fields.all(), look]
+    fields.kind.input(show_effect_details, fields.kind, [fields.classes, fields.picture], **QUICK)
+    for event in (fields.kind.input, fields.classes.input, fields.picture.upload):
+        event(change, inputs, js=WITH_LOOK, **LATEST)
 
 
 def current_controls_of(site: Site, source: float | None) -> list[Any]:
@@ -160,7 +183,8 @@ def current_controls_of(site: Site, source: float | None) -> list[Any]:
     else:
         classes = gr.Dropdown(choices=known_classes(site, choice.model), value=chosen)
         model, device = choice.model, choice.device
-    return [current.score_threshold, classes, shown, current.opacity, current.track, model, device]
+    effect = shown_effects(current.effects) if not engine.fixed_effects else [gr.skip()] * 3
+    return [current.score_threshold, classes, shown, current.opacity, current.track, *effect, model, device]
 
 
 def source_number(value: float | None) -> int:
@@ -178,11 +202,14 @@ def known_classes(site: Site, model_name: str) -> list[str]:
     return list(VARIANTS[model_name].class_names) if model_name in VARIANTS else []
 
 
-def offer_classes(site: Site, model_name: str, source: float | None) -> gr.Dropdown:
-    """Offer the classes of a model; of those chosen, show what it knows. Also called when nothing has changed."""
+def offer_classes(site: Site, model_name: str, source: float | None) -> list[gr.Dropdown]:
+    """Offer the classes of a model, to be shown and for effects; of those shown, keep what it knows.
+
+    Also called when nothing has changed.
+    """
     known = known_classes(site, model_name)
     chosen = site.engine.panel_of(source_number(source)).current.classes or frozenset()
-    return gr.Dropdown(choices=known, value=sorted(set(known) & chosen))
+    return [gr.Dropdown(choices=known, value=sorted(set(known) & chosen)), gr.Dropdown(choices=known)]
 
 
 def begin(site: Site, wish: SourceWish, model: str, device: str) -> str:

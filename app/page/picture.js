@@ -38,7 +38,8 @@
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     const input = part("file"), stage = part("stage"), canvas = part("canvas"), overlay = part("overlay"), note = part("note");
     const list = part("list"), threshold = part("threshold"), thresholdText = part("threshold-text"), model = part("model");
-    let photo = null, file = null, found = null, shown = [], ids = null, chosen = -1, running = 0;
+    const effect = part("effect"), effectClass = part("effect-class"), changed = part("changed");
+    let original = null, photo = null, file = null, found = null, shown = [], ids = null, chosen = -1, running = 0;
 
     async function open(newFile) {
       if (!newFile) return;
@@ -50,8 +51,8 @@
       overlay.getContext("2d").clearRect(0, 0, overlay.width, overlay.height);
       const opened = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
       if (turn !== running) return opened?.close(); // another picture came meanwhile
-      photo?.close();
-      photo = opened;
+      original?.close();
+      original = photo = opened;
       if (!photo) {
         file = null;
         stage.classList.remove("has-picture");
@@ -60,7 +61,7 @@
       Object.assign(canvas, { width: photo.width, height: photo.height });
       Object.assign(overlay, { width: photo.width, height: photo.height });
       canvas.parentElement.style.maxWidth = `calc(70vh * ${photo.width / photo.height})`; // all of it fits the screen
-      canvas.getContext("2d").drawImage(photo, 0, 0);
+      if (effect.value === "none") canvas.getContext("2d").drawImage(photo, 0, 0);
       stage.classList.add("has-picture");
       await segment();
     }
@@ -69,16 +70,43 @@
       if (!file) return;
       const turn = ++running;
       tell("Looking at the picture … the first time the model is loaded, too.", "busy");
-      const address = new URL(`picture/segment?model=${encodeURIComponent(model.value)}`, new URL(".", document.baseURI));
+      const wish = new URLSearchParams({ model: model.value, score: threshold.value });
+      if (effect.value !== "none") wish.set("effect", effectClass.value ? `${effect.value}:${effectClass.value}` : effect.value);
+      const address = new URL(`picture/segment?${wish}`, new URL(".", document.baseURI));
       const answer = await fetch(address, { method: "POST", body: file }).catch(() => null);
       const said = (await answer?.json().catch(() => null)) ?? {};
       if (turn !== running) return;
       if (!answer) return tell("The server does not answer.", "failed");
       if (!answer.ok) return tell(said.detail ?? `The server answered with code ${answer.status}.`, "failed");
-      if (said.width !== photo.width || said.height !== photo.height) return tell("The server turned the picture otherwise than this browser; save it upright and try again.", "failed");
+      if (said.width !== original.width || said.height !== original.height) return tell("The server turned the picture otherwise than this browser; save it upright and try again.", "failed");
+      await showChanged(said.picture);
+      if (turn !== running) return;
+      offerClasses(said.classes);
       found = said;
       for (const one of found.instances) one.pixels = decodeMask(one.mask, found.height, one.box);
       draw();
+    }
+
+    async function showChanged(picture) {
+      if (photo !== original) photo.close();
+      photo = original;
+      changed.hidden = !picture;
+      if (picture) {
+        const image = new Image();
+        image.src = picture;
+        await image.decode();
+        photo = await createImageBitmap(image);
+        Object.assign(changed, { href: picture, download: `${(file.name ?? "picture").replace(/\.[^.]*$/, "")}-changed.png` });
+      }
+      canvas.getContext("2d").drawImage(photo, 0, 0);
+    }
+
+    function offerClasses(names) {
+      const known = [...effectClass.options].slice(1).map((option) => option.value);
+      if (String(known) === String(names)) return;
+      const before = effectClass.value;
+      effectClass.replaceChildren(new Option("all", ""), ...names.map((name) => new Option(name, name)));
+      effectClass.value = names.includes(before) ? before : "";
     }
 
     function tell(text, state = "") {
@@ -114,7 +142,7 @@
           const pixel = 4 * (y * width + x);
           data.data.set(shown[id].colour, pixel);
           const dimmed = chosen >= 0 && found.instances[chosen] !== shown[id];
-          data.data[pixel + 3] = (isEdge ? OUTLINE : FILL) * (dimmed ? 0.25 : 1);
+          data.data[pixel + 3] = (isEdge ? OUTLINE : photo === original ? FILL : 0) * (dimmed ? 0.25 : 1);
         }
       }
       context.putImageData(data, 0, 0);
@@ -196,7 +224,8 @@
     }
 
     input.onchange = () => { open(input.files[0]); input.value = ""; }; // so that the same file may be chosen again
-    model.onchange = segment;
+    model.onchange = effect.onchange = effectClass.onchange = segment;
+    threshold.onchange = () => { if (photo !== original) segment(); };
     threshold.oninput = () => {
       const { min, max, value } = threshold;
       thresholdText.textContent = Number(value).toFixed(2);

@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from app.page.effect_fields import parse_wish
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO
-from app.page.picture_upload import UnreadablePictureError, segment_picture
+from app.page.picture_upload import PictureWish, UnreadablePictureError, segment_picture
 from app.page.prometheus import CONTENT_TYPE, metrics_text
 from app.page.senders import sender_of
 from app.page.site import Site, is_logged_in, site_of
@@ -22,6 +23,7 @@ from solov2 import SOLOv2Error
 
 MAX_PICTURE_BYTES = 64 << 20
 MAX_DIGITS = 3
+MAX_EFFECT = 4000  # characters
 FRESH = {"Cache-Control": "no-store"}
 
 
@@ -88,7 +90,9 @@ async def segment(request: Request) -> Response:
             raise HTTPException(503, "Too many pictures are waiting. Try again in a minute.")
         data = await _body(request, min(site.most_upload_bytes, MAX_PICTURE_BYTES))
         try:
-            found = await asyncio.to_thread(segment_picture, site.engine.models, name, device, data)
+            effects = site.engine.fixed_effects or parse_wish(query.get("effect", "")[:MAX_EFFECT])
+            wish = PictureWish(name, device, effects, _score(query.get("score", "")))
+            found = await asyncio.to_thread(segment_picture, site.engine.models, wish, data)
         except (UnreadablePictureError, SOLOv2Error) as error:
             raise HTTPException(400, str(error)) from error
     return Response(json.dumps(found), media_type="application/json", headers=FRESH)
@@ -114,6 +118,14 @@ def _source(request: Request) -> int:
     """The number of the source that an address asks for, the first by default."""
     text = request.query_params.get("source", "0")
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else 0
+
+
+def _score(text: str) -> float:
+    """The least score that an address asks for, 0 by default."""
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0
 
 
 @functools.cache

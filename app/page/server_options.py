@@ -6,9 +6,10 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.options import check_classes, count
+from app.options import check_classes, count, effect
 from app.page.origin import THIS_MACHINE, is_loopback, split_host
 from app.stream.controls import Controls
+from app.stream.effect import USAGE
 from app.stream_errors import AppError
 from solov2 import VARIANTS
 from solov2.cli import CommandParser, add_debug_flag, add_engine_option, program
@@ -49,6 +50,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="stream this from the start, and offer it to visitors: as in app.webcam; again for another, side by side",
     )
     add("--config", type=Path, metavar="CAMERAS.yaml", help="take these sources from a file; see the README")
+    add(
+        "--effect",
+        action="append",
+        default=[],
+        type=effect,
+        metavar="EFFECT",
+        help=f"{USAGE}; in everything the page shows and records, and no visitor can take it away; again for another",
+    )
     add("--folder", action="append", type=Path, metavar="DIR", help="open the files in DIR to visitors")
     add(
         "--allow-address",
@@ -120,7 +129,7 @@ def plans_of(options: argparse.Namespace) -> "list[LanePlan]":
     Raises:
         PlanError: the options contradict each other, the file of cameras is wrong, or there are too many sources.
         SourceError: there is no such file.
-        UnknownNameError: the model does not know a class.
+        UnknownNameError: the model does not know a class of a source or an effect.
     """
     from app.lane_plan import LanePlan, PlanError, plan_sources
     from app.page.choice import MAX_SOURCES
@@ -142,6 +151,11 @@ def plans_of(options: argparse.Namespace) -> "list[LanePlan]":
         find_source(plan.source)
         if first_model in VARIANTS:
             check_classes(plan.classes, VARIANTS[first_model].class_names)
+    for one in options.effect:
+        if first_model in VARIANTS:
+            check_classes(one.classes, VARIANTS[first_model].class_names)
+        if one.picture is not None and not one.picture.is_file():
+            raise PlanError(f"the background must be a picture, got {one.picture}: name a PNG or JPEG file")
     return plans
 
 

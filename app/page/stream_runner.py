@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 
+from app.drawing.effects import check_effects
 from app.page.choice import Choice, SourceChoice
 from app.page.feed import Feed, open_feed
 from app.page.model_cache import Models
@@ -17,10 +18,12 @@ from app.page.view import View
 from app.sinks.jpeg_sink import LatestJpeg, Viewer
 from app.sources.browser import BrowserSource
 from app.stream.controls import ControlPanel, Controls, PanelGroup
+from app.stream.effect import Effect
 from app.stream.pipeline import Stream
 from app.stream.reporter import Reporter
-from app.stream_errors import SinkError
+from app.stream_errors import AppError, SinkError
 from solov2 import SOLOv2Error
+from solov2.errors import UnknownNameError
 from solov2.runtime.open_predictor import open_predictor
 
 CONTROLS = Controls(show_readout=False)  # the page shows the rates beside the picture
@@ -36,13 +39,15 @@ class Engine:
     Attributes:
         panel: the controls of what visitors choose, now and later; the page's widgets write it.
         models: where its models come from.
+        fixed_effects: those of the operator, which visitors cannot change; none where visitors choose.
         problem: why the last run that was asked for did not take the place of the one that goes on; empty otherwise.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, fixed_effects: tuple[Effect, ...] = ()) -> None:
         """Load and open nothing yet."""
         self.models = models
-        self.panel = ControlPanel(CONTROLS)
+        self.fixed_effects = fixed_effects
+        self.panel = ControlPanel(replace(CONTROLS, effects=fixed_effects))
         self.problem = ""
         self._own_view = View(self.panel)
         self._named_views: dict[str, View] = {}
@@ -143,6 +148,22 @@ class Engine:
             return views[0].panel
         return views[source].panel if 0 <= source < len(views) else PanelGroup([view.panel for view in views])
 
+    def set_effects(self, effects: tuple[Effect, ...], source: int = ALL) -> None:
+        """Change the effects of a source, or of all; the stream goes on.
+
+        Raises:
+            UnknownNameError: the model does not know a class of them.
+            AppError: the operator of the page has fixed them, or a background cannot be read.
+        """
+        if self.fixed_effects:
+            raise AppError("the operator of this page has fixed the effects")
+        with self._lock:  # so that no other model takes its turn meanwhile
+            if self.class_names:
+                check_effects(effects, self.class_names)
+            views = self.views
+            for view in views[source : source + 1] if 0 <= source < len(views) else views:
+                view.set_effects(effects)
+
     def camera_of(self, viewer: str) -> BrowserSource | None:
         """Return the source that takes the pictures of a browser's camera, if this browser lends it."""
         cameras = (feed.camera for feed in self.feeds)
@@ -154,8 +175,10 @@ class Engine:
 
     def controls_state(self, source: int = ALL) -> dict[str, Any]:
         """Return what visitors set while the stream runs, ready for JSON."""
-        state = asdict(self.panel_of(source).current)
+        current = self.panel_of(source).current
+        state = asdict(current)
         del state["paused"]
+        state["effects"] = [f"{one.kind}:{'+'.join(sorted(one.classes or ()))}" for one in current.effects]
         choice = self.loading or self.choice
         return state | {
             "classes": sorted(state["classes"] or ()),
@@ -203,7 +226,8 @@ class Engine:
     def _view_of(self, source: SourceChoice) -> View:
         if source.controls is None:
             return self._own_view
-        return self._named_views.setdefault(source.name, View(ControlPanel(source.controls)))
+        controls = replace(source.controls, effects=self.fixed_effects)
+        return self._named_views.setdefault(source.name, View(ControlPanel(controls)))
 
     def _carry_out(self, run: Run) -> None:
         """Run in the thread of `run`: load its model, take the place of the run before, stream, keep what went wrong.
@@ -212,7 +236,7 @@ class Engine:
         """
         try:
             model = self.models.get(run.choice.model, run.choice.device)
-            if self._takes_its_turn(run):
+            if self._takes_its_turn(run, tuple(model.class_names)):
                 with self._streaming:
                     self._stream(run, model)
             ending = Progress("ended", "Stopped" if run.is_stopped() else "The source has ended")
@@ -227,11 +251,18 @@ class Engine:
                 self._next = None
                 self.problem = ending.message
 
-    def _takes_its_turn(self, run: Run) -> bool:
-        """Let `run` take the place of the run before it, unless it is stopped; return whether it does."""
+    def _takes_its_turn(self, run: Run, class_names: tuple[str, ...]) -> bool:
+        """Let `run` take the place of the run before it, unless it is stopped; return whether it does.
+
+        Raises:
+            AppError: an effect is about a class that the model of `run` does not know.
+        """
         with self._lock:
             if run.is_stopped():
                 return False
+            for view in run.views:
+                _check_effects_of(view, run.choice.model, class_names)
+            run.progress = replace(run.progress, class_names=class_names)
             if self._run is not run:
                 self._replace(run)
             return True
@@ -262,6 +293,14 @@ class Engine:
             lanes = [feed.lane(class_names, has_tile=len(feeds) > 1) for feed in feeds]
             run.progress = Progress("running", "", tuple(feeds), class_names)
             Stream(lanes, predictor, run.is_stopped).run()
+
+
+def _check_effects_of(view: View, model: str, class_names: tuple[str, ...]) -> None:
+    """Check that a model can find what has to be hidden or kept; raise AppError."""
+    try:
+        check_effects(view.panel.current.effects, class_names)
+    except UnknownNameError as error:
+        raise AppError(f"the model {model} does not fit the effect that is chosen: {error}") from error
 
 
 def _drop_unknown_classes(panel: ControlPanel, class_names: tuple[str, ...]) -> None:

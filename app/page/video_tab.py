@@ -10,11 +10,14 @@ from typing import Any
 import gradio as gr
 
 from app.annotation.settings import Settings
+from app.page.effect_fields import effect_fields, effects_of, show_effect_details
 from app.page.jobs import ANNOTATED, COCO, LINES, ORIGINAL, YOLO, VideoJob
-from app.page.live_tab import QUICK, model_fields, problem
+from app.page.live_tab import QUICK, known_classes, model_fields, problem
 from app.page.site import Site
 from app.sources.video import VIDEO_SUFFIXES
+from app.stream.effect import Effect
 from app.stream_errors import SourceError
+from solov2 import SOLOv2Error
 
 DOWNLOADS = [(ANNOTATED, "Video"), (COCO, "COCO"), (YOLO, "YOLO"), (LINES, "JSON lines")]
 
@@ -42,6 +45,8 @@ def video_tab(site: Site) -> None:
                     model, device = model_fields(site)
                 score = gr.Slider(0.05, 1, Settings().score, step=0.05, label="Confidence")
                 track = gr.Checkbox(False, label="Track instances")
+                fixed = site.engine.fixed_effects
+                effect = effect_fields(known_classes(site, model.value), has_background=True, visible=not fixed)
 
     # Gradio recognises a gr.Request by the annotation of a plain function
 
@@ -49,9 +54,13 @@ def video_tab(site: Site) -> None:
         return take_uploads(site, request.session_hash or "", uploads or [])
 
     def annotate_theirs(
-        model: str, device: str, score: float, track: bool, chosen: str, request: gr.Request
+        model: str, device: str, score: float, track: bool, chosen: str, *effect: Any, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
-        choice = Choice(model, device, Settings(score=score, track=track))
+        try:
+            effects = site.engine.fixed_effects or effects_of(site, effect[0], effect[1] or (), effect[2])
+        except SOLOv2Error as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        choice = Choice(model, device, Settings(score=score, track=track), effects or ())
         yield from annotate_waiting(site, request.session_hash or "", choice, chosen)
 
     def cancel_theirs(request: gr.Request) -> str:
@@ -61,12 +70,14 @@ def video_tab(site: Site) -> None:
 
     begin.click(take_theirs, uploads, [uploads, progress, cancel], **QUICK).then(
         annotate_theirs,
-        [model, device, score, track, chosen],
+        [model, device, score, track, chosen, *effect.all()],
         [progress, chosen, result, cancel],
         show_progress="hidden",
         concurrency_limit=1,
         api_visibility="private",
     )
+    effect.kind.input(show_effect_details, effect.kind, [effect.classes, effect.picture], **QUICK)
+    model.input(lambda name: gr.Dropdown(choices=known_classes(site, name)), model, effect.classes, **QUICK)
     cancel.click(cancel_theirs, None, progress, **QUICK)
     chosen.input(partial(show_result, site), chosen, result, **QUICK)
 
@@ -78,6 +89,7 @@ class Choice:
     model: str
     device: str
     settings: Settings
+    effects: tuple[Effect, ...] = ()
 
 
 def hint(site: Site) -> str:
@@ -125,7 +137,7 @@ def annotate_waiting(site: Site, visit: str, choice: Choice, chosen: str | None)
     waiting = [job for job in site.jobs.of(visit) if job.state == "waiting"]
     yield gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=bool(waiting))
     for job in waiting:
-        for _ in job.run(site.engine.models, choice.model, choice.device, choice.settings):
+        for _ in job.run(site.engine.models, choice.model, choice.device, choice.settings, effects=choice.effects):
             yield told(), gr.skip(), gr.skip(), gr.skip()
         view = gr.skip()
         if job.state == "done" and chosen is None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from app.sinks.jpeg_sink import LatestJpeg
 from app.stream.controls import ControlPanel
+from app.stream.effect import Effect
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,3 +20,9 @@ class View:
     panel: ControlPanel
     picture: LatestJpeg = field(default_factory=LatestJpeg)
     tile: LatestJpeg = field(default_factory=LatestJpeg)
+
+    def set_effects(self, effects: tuple[Effect, ...]) -> None:
+        """Change the effects, and forget pictures that were drawn with others: nobody sees them any more."""
+        self.panel.update(effects=effects)
+        for board in (self.picture, self.tile):
+            board.newest = None

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.stream.frames import Result
+from app.stream.frames import Hidden, Result
 from solov2 import Instances
 from solov2.masks.mask_crop import MaskCrop
 from solov2.pixels import Size
@@ -35,7 +35,7 @@ class Hiding:
         if result.hidden is None:
             self._held = []
             return result
-        found, seconds = result.hidden, result.frame.pts_seconds
+        found, seconds = result.hidden.instances, result.frame.pts_seconds
         if found.image_hw != self._image_hw:
             self._held, self._image_hw = [], found.image_hw
         now = [_Held(label, crop, seconds) for label, crop in zip(found.labels.tolist(), found.crops, strict=True)]
@@ -48,7 +48,7 @@ class Hiding:
         self._held = held + [one for one in now if one.crop.mask.size]
         crops, labels = [one.crop for one in self._held], [one.label for one in self._held]
         hidden = Instances.from_crops(crops, np.ones(len(crops)), np.array(labels, np.int64), found.image_hw)
-        return replace(result, hidden=hidden)
+        return replace(result, hidden=Hidden(hidden, result.hidden.classes))
 
 
 def _plane(masks: list[_Held], label: int, image_hw: Size) -> np.ndarray:

@@ -160,6 +160,8 @@ class JpegSink(Sink):
         if self._latest.viewers:
             controls = self._panel.current
             self._post(result, result.picture, controls)
+        elif self._panel.current.hides:
+            self._latest.newest = None  # it may be older than the effect
 
     def idle(self) -> None:
         """Draw the last result again if the controls have changed, or nobody has seen it yet."""
@@ -180,7 +182,7 @@ class JpegSink(Sink):
         now = time.monotonic()
         if now < self._covered_at + COVER_SECONDS:
             return self._posted is None
-        covered = self._cover(self.result.picture if self.result else None)
+        covered = self._cover(self.result.redraw() if self.result else None)
         if covered is None:
             return False
         self._covered_at, self._posted = now, None

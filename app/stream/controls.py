@@ -55,10 +55,14 @@ class Controls:
     @property
     def search_classes(self) -> frozenset[str] | None:
         """The classes that are of interest, shown or hidden; None means all."""
+        hidden = self.hidden_classes
+        return None if self.classes is None or hidden is None else self.classes | hidden
+
+    @property
+    def hidden_classes(self) -> frozenset[str] | None:
+        """The classes that effects hide; None means all."""
         hidden = [effect.classes for effect in self.effects if effect.hides]
-        if self.classes is None or None in hidden:
-            return None
-        return self.classes.union(*(classes for classes in hidden if classes))
+        return None if None in hidden else frozenset().union(*(classes for classes in hidden if classes))
 
 
 class ControlPanel:

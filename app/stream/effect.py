@@ -31,6 +31,11 @@ class Effect:
         """Whether it hides instances."""
         return self.kind in HIDING
 
+    def __str__(self) -> str:
+        """Return the text that `parse_effect` reads."""
+        rest = str(self.picture) if self.picture is not None else "+".join(sorted(self.classes or ()))
+        return f"{self.kind}:{rest}" if rest else self.kind
+
 
 def parse_effect(text: str) -> Effect:
     """Return the effect that `text` names; see `USAGE`. Several classes stand between plus signs: blur:person+dog.

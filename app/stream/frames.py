@@ -61,6 +61,23 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Hidden:
+    """What effects hide in a frame.
+
+    Attributes:
+        instances: less certain ones than those that are shown, and those of the last second, included.
+        classes: names of the classes that were looked for; None means all.
+    """
+
+    instances: "Instances"
+    classes: frozenset[str] | None
+
+    def covers(self, classes: frozenset[str] | None) -> bool:
+        """Whether all instances of `classes`, None for all, are among these."""
+        return self.classes is None or (classes is not None and classes <= self.classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """A frame, what was found in it, and how that is drawn.
 
@@ -72,8 +89,8 @@ class Result:
         track_ids: of the instances, in their order; None where nobody tracks them. See `app.processors.tracker`.
         shades: numbers that choose the colours of the instances, in their order; None takes the track ids, if any.
         draw: makes the picture; None shows the frame as it is.
-        hidden: what the effects hide, less certain instances and those of the last second included; None where no
-            effect hides anything, or nobody looked: `instances` are hidden then.
+        hidden: what the effects hide; None where no effect hid anything when the frame was searched. An effect that
+            hides covers the whole picture then.
         events: what happened in this frame; see `app.processors.watching`.
         areas: the zones and lines that are watched, and their counts after this frame.
         add_readout: returns a picture with the read-out on it, and leaves the given one as it is; None adds none.
@@ -85,7 +102,7 @@ class Result:
     track_ids: tuple[int, ...] | None = None
     shades: tuple[int, ...] | None = None
     draw: "Callable[[Result], Picture] | None" = None
-    hidden: "Instances | None" = None
+    hidden: Hidden | None = None
     events: tuple[Event, ...] = ()
     areas: tuple[AreaState, ...] = ()
     add_readout: "Callable[[Picture], Picture] | None" = None

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.stream.channel import Cancelled, Channel
 from app.stream.controls import ControlPanel, Controls
-from app.stream.frames import AddReadout, Draw, Frame, Picture, Result
+from app.stream.frames import AddReadout, Draw, Frame, Hidden, Picture, Result
 from app.stream.parts import Processor, Quit, Sink, Source
 from app.stream.sink_queue import LIVE_RESULTS_WAITING, SinkQueue, make_queue
 from app.stream.stats import StreamStats
@@ -62,6 +62,23 @@ class Lane:
     score_slack: float = 0.0
     max_frames: int | None = None
     frames_waiting: int = FRAMES_WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What the predictor looked for in a frame.
+
+    Attributes:
+        threshold: the least score.
+        labels: None means all.
+    """
+
+    threshold: float
+    labels: tuple[int, ...] | None
+
+    def includes(self, labels: tuple[int, ...] | None) -> bool:
+        """Whether all of `labels`, None for all, were looked for."""
+        return self.labels is None or (labels is not None and set(labels) <= set(self.labels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,24 +191,31 @@ class RunningLane:
         """The labels of the classes that need be found; None means all."""
         return self._labels(self._controls.search_classes)
 
-    def found(self, frame: Frame, instances: "Instances", steps_ms: Mapping[str, float]) -> Result:
-        """Return the result of a frame, without what the controls do not let through now."""
+    def found(self, frame: Frame, instances: "Instances", search: Search, steps_ms: Mapping[str, float]) -> Result:
+        """Return the result of a frame, without what the controls do not let through now.
+
+        Args:
+            frame: the frame.
+            instances: all that `search` found.
+            search: what was looked for. The controls may have changed since.
+            steps_ms: see `Result`.
+        """
         controls = self._controls
         keep = instances.scores >= max(0.0, controls.score_threshold - self.lane.score_slack)
         if (labels := self._labels(controls.classes)) is not None:
             keep &= np.isin(instances.labels, labels)
         shown = instances if keep.all() else instances.select(keep)
-        hidden = self._hidden(controls, instances) if controls.hides else None
-        return replace(self._result(frame, shown, steps_ms), hidden=hidden)
+        return replace(self._result(frame, shown, steps_ms), hidden=self._hidden(controls, instances, search))
 
-    def _hidden(self, controls: Controls, instances: "Instances") -> "Instances":
-        """Return the instances that effects hide."""
-        hide = np.zeros(len(instances), np.bool_)
-        for effect in controls.effects:
-            labels = self._labels(effect.classes)
-            if effect.hides:
-                hide |= np.isin(instances.labels, labels) if labels is not None else np.True_
-        return instances.select(hide & (instances.scores >= controls.search_threshold))
+    def _hidden(self, controls: Controls, instances: "Instances", search: Search) -> Hidden | None:
+        """Return what effects hide; None if none does, or if not all of that was looked for."""
+        labels = self._labels(controls.hidden_classes)
+        if not controls.hides or search.threshold > controls.search_threshold or not search.includes(labels):
+            return None
+        hide = instances.scores >= controls.search_threshold
+        if labels is not None:
+            hide &= np.isin(instances.labels, labels)
+        return Hidden(instances.select(hide), controls.hidden_classes)
 
     def _labels(self, classes: frozenset[str] | None) -> tuple[int, ...] | None:
         if classes is None:

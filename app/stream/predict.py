@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.stream.channel import Cancelled
 from app.stream.collector import Batch, Collector
-from app.stream.lane import RunningLane
+from app.stream.lane import RunningLane, Search
 from solov2.ordered_map import ordered_map
 
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ class Predicted:
     Attributes:
         batch: the batch.
         found: for each of these frames, in their order.
+        search: what it looked for.
         steps_ms: milliseconds of each step for one of them.
     """
 
     batch: Batch
     found: "list[Instances]"
+    search: Search
     steps_ms: Mapping[str, float]
 
 
@@ -50,14 +52,13 @@ def _predict(predictor: "Predictor", batch: Batch) -> Predicted:
     """Ask for the lowest threshold and all labels that any lane wants; the lanes leave out what they do not want."""
     asked = [(lane, frame) for lane, frame, known in batch.frames if known is None]
     if not asked:
-        return Predicted(batch, [], {})
+        return Predicted(batch, [], Search(1.0, ()), {})
     steps_ms: dict[str, float] = {}
-    threshold = min(lane.score_threshold for lane, _ in asked)
-    labels = _union([lane.labels for lane, _ in asked])
+    search = Search(min(lane.score_threshold for lane, _ in asked), _union([lane.labels for lane, _ in asked]))
     started = time.perf_counter()
-    found = predictor.predict_batch([frame.image for _, frame in asked], threshold, labels, steps_ms)
+    found = predictor.predict_batch([frame.image for _, frame in asked], search.threshold, search.labels, steps_ms)
     whole_ms = 1000 * (time.perf_counter() - started) / len(asked)
-    return Predicted(batch, found, steps_ms or {"predict": whole_ms})
+    return Predicted(batch, found, search, steps_ms or {"predict": whole_ms})
 
 
 def _union(wanted: Sequence[tuple[int, ...] | None]) -> tuple[int, ...] | None:
@@ -72,7 +73,7 @@ def _deliver(predicted: Predicted) -> None:
         if known is not None:
             result = lane.recalled(frame, known)
         else:
-            result = lane.found(frame, next(found), predicted.steps_ms)
+            result = lane.found(frame, next(found), predicted.search, predicted.steps_ms)
         with suppress(Cancelled):  # the lane has ended
             lane.results.put(result)
     for lane in predicted.batch.ended:
