@@ -377,7 +377,8 @@ def test_a_camera_that_another_program_holds_is_waited_for(monkeypatch: pytest.M
 
     def tell(status: SourceStatus) -> None:
         told.append(status)
-        held[0] = status.phase != "waiting"  # it is given back while it is waited for
+        if status.phase == "waiting":
+            held[0] = False  # the other program lets go of it
 
     source = find_lasting("0", backoff=Backoff(0.05, 0.05), listener=tell)()
     assert len(list(islice(source, 3))) == 3
