@@ -25,9 +25,9 @@ class _Camera(AreasEntry):
     classes: list[str] | None = Field(default=None, min_length=1)
     track: bool | None = None
     save: Printable | None = None
-    segment_minutes: float | None = Field(default=None, gt=0)
+    segment_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     record_when: list[str] | None = Field(default=None, min_length=1)
-    pre_roll_seconds: float | None = Field(default=None, ge=0)
+    pre_roll_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     steady: bool | None = None
 
 

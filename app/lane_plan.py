@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.sinks.recording_plan import RecordingPlan
-from app.sources import redact
+from app.sources import find_source, redact
 from app.stream.areas import Area
-from app.stream_errors import AppError
+from app.stream_errors import AppError, SourceError
 from solov2.errors import printable
 
 
@@ -55,6 +55,22 @@ def named_plan(name: str, source: str, common: LanePlan) -> LanePlan:
     safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "source"
     save = None if common.save is None else Path(str(common.save).replace("{source}", safe))
     return replace(common, name=name, source=source, save=save)
+
+
+def check_sources(plans: Sequence[LanePlan]) -> None:
+    """Check that a source is there; of several, one that is missing holds up no other.
+
+    Raises:
+        SourceError: there is no file or folder of any of them.
+    """
+    problems = []
+    for plan in plans:
+        try:
+            find_source(plan.source)
+        except SourceError as error:
+            problems.append(error)
+    if len(problems) == len(plans):
+        raise problems[0]
 
 
 def separate_files(plans: Sequence[LanePlan]) -> None:

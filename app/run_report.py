@@ -14,12 +14,17 @@ LINE_SECONDS = 10
 JSON_LINES = ".jsonl"
 
 
-def status_printer(prefix: str) -> Callable[[SourceStatus], None]:
-    """Return what prints each new status of a source that matters, in one line behind `prefix`."""
+def status_printer(name: str | None) -> Callable[[SourceStatus], None]:
+    """Return what prints each new status of a source that matters, in one line.
+
+    Args:
+        name: put before each line; None for the only source of a run, whose failure ends the run and is told then.
+    """
 
     def tell(status: SourceStatus) -> None:
-        if status.phase in ("live", "waiting"):
-            print(f"{prefix}{status.line()}", file=sys.stderr, flush=True)
+        failed = status.phase == "ended" and bool(status.reason)
+        if status.phase in ("live", "waiting") or (failed and name is not None):
+            print(f"{name}: {status.line()}" if name is not None else status.line(), file=sys.stderr, flush=True)
 
     return tell
 

@@ -24,6 +24,7 @@ class Fault(enum.Enum):
 
     AUTHENTICATION = "authentication"
     NOT_FOUND = "not found"
+    BUSY = "held by another program"
     REFUSED = "connection refused"
     TIMED_OUT = "timed out"
     UNKNOWN_HOST = "unknown host"

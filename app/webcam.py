@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.events.event_targets import STANDARD_OUTPUT, check_target
-from app.lane_plan import LanePlan, PlanError, plan_sources, separate_files
+from app.lane_plan import LanePlan, PlanError, check_sources, plan_sources, separate_files
 from app.options import (
     add_model_options,
     areas_of,
@@ -29,7 +29,7 @@ from app.options import (
 )
 from app.sinks.recording_plan import TIME, RecordingPlan
 from app.sinks.writable import check_video_path, check_writable
-from app.sources import find_source, may_be_live
+from app.sources import may_be_live
 from app.sources.backoff import MAX_SECONDS, Backoff
 from app.stream.controls import Controls
 from app.stream.effect import USAGE
@@ -127,8 +127,8 @@ def webcam(options: argparse.Namespace) -> int:
     if not options.list_cameras:
         check_model_options(options)
         plans = make_plans(options)
+        check_sources(plans)
         for plan in plans:
-            find_source(plan.source)
             check_outputs(plan, options.stats_json)
         for target in options.events:
             check_target(target)

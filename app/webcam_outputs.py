@@ -131,7 +131,7 @@ def report(feeds: Sequence[Feed], is_saved: bool, stats_json: Path | None) -> No
         except OSError as error:
             raise SinkError(f"could not write {stats_json}: {error.strerror}") from error
     for feed, counted in zip(feeds, values, strict=True):
-        if counted["displayed"]:
+        if counted["displayed"] or counted["reason"]:
             print_outcome(f"{feed.plan.name}: " if len(feeds) > 1 else "", counted, feed.saved if is_saved else [])
         for note in feed.sound_notes:
             print(f"{feed.plan.name}: {note}", file=sys.stderr)
@@ -143,8 +143,9 @@ def print_outcome(prefix: str, counted: Mapping[str, Any], saved: Sequence[Path]
     print(f"{prefix}{counted['displayed']} frames in {counted['seconds']:.1f} s: {rate:.1f} frames per second")
     for cause, count in counted["dropped"].items():
         print(f"{prefix}dropped at {cause}: {count}")
-    if counted["reconnects"]:
-        print(f"{prefix}reconnected: {counted['reconnects']}")
+    for name in ("reconnects", "stalls"):
+        if counted[name]:
+            print(f"{prefix}{name}: {counted[name]}")
     if len(saved) == 1:
         print(f"{prefix}saved {saved[0]}")
     elif saved:

@@ -20,6 +20,7 @@ from app.sinks.live_output import LiveOutput
 from app.sinks.window import WindowSink
 from app.sources import may_be_live
 from app.sources.camera import list_cameras
+from app.sources.failed import FailedSource
 from app.sources.lasting import find_lasting
 from app.sources.paced import PacedSource
 from app.sources.reconnecting import ReconnectingSource
@@ -32,7 +33,7 @@ from app.stream.parts import Sink, Source
 from app.stream.pipeline import Stream
 from app.stream.reporter import Reporter
 from app.stream.stats import StreamStats
-from app.stream_errors import SinkError
+from app.stream_errors import SinkError, SourceError
 from app.webcam_events import add_area_sinks, make_processors, open_deliveries
 from app.webcam_live_outputs import open_live_outputs
 from app.webcam_outputs import Feed, open_sinks, open_video, report
@@ -60,7 +61,7 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
     with ExitStack() as stack:
         with interrupt_immediately():
             opener = FeedOpener(options, model.class_names, device.type == "cuda", len(plans) > 1)
-            feeds = [opener.open(plan) for plan in plans]
+            feeds = opener.open_all(plans)
         for feed in feeds:
             stack.callback(feed.source.close)
         interrupt = stack.enter_context(Interrupt())
@@ -96,23 +97,41 @@ class FeedOpener:
         options: of `app.webcam`.
         class_names: the name of each label.
         uses_gpu: videos are decoded and encoded on the GPU where that works.
-        names_sources: what is printed about a source begins with its name.
+        has_several: one that cannot be opened holds up no other, and what is printed about a source names it.
     """
 
     options: argparse.Namespace
     class_names: Sequence[str]
     uses_gpu: bool
-    names_sources: bool
+    has_several: bool
+
+    def open_all(self, plans: Sequence[LanePlan]) -> list[Feed]:
+        """Open all sources; see `open`. What is open is closed again where that fails.
+
+        Raises:
+            SourceError: not one of them can be opened.
+            AreaError, SinkError: see `open`.
+        """
+        with ExitStack() as opened:
+            feeds = []
+            for plan in plans:
+                feeds.append(self.open(plan))
+                opened.callback(feeds[-1].source.close)
+            failed = [feed.source for feed in feeds if isinstance(feed.source, FailedSource)]
+            if len(failed) == len(feeds):
+                raise failed[0].error
+            opened.pop_all()
+        return feeds
 
     def open(self, plan: LanePlan) -> Feed:
         """Open the source of a plan, and what records it.
 
         Raises:
-            SourceError: it cannot be opened.
+            SourceError: the only source cannot be opened.
             AreaError: a zone lies outside of its picture.
             SinkError: no file can be written there.
         """
-        source = self._open_source(plan)
+        source = self._open_or_fail(plan)
         effects = tuple(self.options.effect)
         controls = Controls(
             plan.score,
@@ -124,8 +143,8 @@ class FeedOpener:
             effects=effects,
         )
         stats = StreamStats()
-        lasting = source if isinstance(source, ReconnectingSource) else None
-        if lasting is None or lasting.status.phase == "live":  # else nobody knows its size yet
+        watched = source if isinstance(source, ReconnectingSource | FailedSource) else None
+        if watched is None or watched.status.phase == "live":  # else nobody knows its size yet
             try:
                 check_areas(plan.areas, source.frame_hw, plan.name)
             except AreaError:
@@ -136,10 +155,20 @@ class FeedOpener:
             source,
             ControlPanel(controls),
             stats,
-            Reporter(plan.name, stats, lasting),
-            open_video(plan, source, self.class_names, self.uses_gpu),
-            WaitingCard(plan.name, lasting) if lasting is not None else None,
+            Reporter(plan.name, stats, watched),
+            None if isinstance(source, FailedSource) else open_video(plan, source, self.class_names, self.uses_gpu),
+            WaitingCard(plan.name, watched) if watched is not None else None,
         )
+
+    def _open_or_fail(self, plan: LanePlan) -> Source:
+        """Open a source; one of several that cannot be opened is told, and takes its place without a frame."""
+        try:
+            return self._open_source(plan)
+        except SourceError as error:
+            if not self.has_several:
+                raise
+            print(f"{plan.name}: {error}; the other sources go on", file=sys.stderr, flush=True)
+            return FailedSource(plan.name, error)
 
     def _open_source(self, plan: LanePlan) -> Source:
         options = self.options
@@ -152,8 +181,8 @@ class FeedOpener:
             with_sound=plan.save is not None,
         )
         backoff = replace(options.retry, max_seconds=options.retry_seconds)
-        tell = status_printer(f"{plan.name}: " if self.names_sources else "")
-        open_source = find_lasting(plan.source, settings, backoff, tell)
+        tell = status_printer(plan.name if self.has_several else None)
+        open_source = find_lasting(plan.source, settings, backoff, tell, waits_for_devices=self.has_several)
         source = open_source()
         if options.loop and not source.is_live:
             source.close()
@@ -166,10 +195,10 @@ def make_lane(feed: Feed, sinks: Sequence[Sink], options: argparse.Namespace, re
 
     def draw(result: Result) -> Picture:
         controls = feed.panel.current
-        return renderer.draw_plain(result, controls, controls.show_readout)
+        return renderer.draw_plain(result, controls, feed.reporter.snapshot() if controls.show_readout else None)
 
     def add_readout(picture: Picture) -> Picture:
-        return renderer.add_readout(picture, feed.panel.current, feed.stats.snapshot())
+        return renderer.add_readout(picture, feed.panel.current, feed.reporter.snapshot())
 
     is_watched = any(isinstance(sink, WindowSink | GridTile | LiveOutput | JpegSink) for sink in sinks)
     is_paced = is_watched and not (feed.source.is_live or feed.plan.save)

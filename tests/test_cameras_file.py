@@ -48,6 +48,12 @@ cameras:
         ("cameras: [{name: a, source: ['rtsp://me:secret@x/']}]", "cameras.0.source"),
         ("cameras: [{name: a, source: '0'}, {name: a, source: '1'}]", "two cameras are called 'a'"),
         ("cameras: [{name: a, source: 'rtsp://me:${NOT_SET_HERE}@x/'}]", "variable NOT_SET_HERE, which is not set"),
+        (
+            "cameras: [{name: a, source: '0', segment_minutes: .inf}]",
+            "cameras.0.segment_minutes: Input should be a finite",
+        ),
+        ("cameras: [{name: a, source: '0', segment_minutes: .nan}]", "cameras.0.segment_minutes: Input should be"),
+        ("cameras: [{name: a, source: '0', pre_roll_seconds: .inf}]", "cameras.0.pre_roll_seconds: Input should be"),
         ("cameras: [", "is not YAML"),
         ("just words", "the file: Input should be"),
     ],

@@ -1,4 +1,6 @@
+import errno
 import http.server
+import os
 import socket
 import threading
 import time
@@ -13,14 +15,14 @@ import cv2
 import numpy as np
 import pytest
 
-from app.sources import camera, live, network, open_source, redact
+from app.sources import camera, camera_faults, live, network, open_source, redact
 from app.sources.backoff import Backoff
 from app.sources.camera import list_cameras
 from app.sources.lasting import find_lasting
 from app.sources.source_settings import SourceSettings
 from app.stream.frames import Frame
 from app.stream.source_status import SourceStatus
-from app.stream_errors import SourceError
+from app.stream_errors import Fault, SourceError
 from tests.fake_media import frames_until_error, grey, write_video
 
 Answer: TypeAlias = Callable[[http.server.BaseHTTPRequestHandler], None]
@@ -248,13 +250,16 @@ class FakeCapture:
         self.released = False
         self.asked: list[tuple[int, float]] = []
 
+    def is_held(self) -> bool:
+        return False
+
     def set(self, prop: int, value: float) -> bool:
         self.asked.append((prop, value))
         return True
 
     def grab(self) -> bool:
         self.left -= 1
-        return self.is_there and self.left >= 0
+        return self.is_there and self.left >= 0 and not self.is_held()
 
     def retrieve(self) -> tuple[bool, Any]:
         time.sleep(0.01)
@@ -272,11 +277,19 @@ class FakeCapture:
         self.released = True
 
 
+def failing_with(error: int) -> Callable[[Path], None]:
+    def fail(node: Path) -> None:
+        raise OSError(error, os.strerror(error), node)
+
+    return fail
+
+
 @pytest.fixture
 def cameras(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    monkeypatch.setattr(camera, "_LINUX_DEVICES", tmp_path)
-    monkeypatch.setattr(camera, "sys", SimpleNamespace(platform="linux"))
+    for module in (camera, camera_faults):
+        monkeypatch.setattr(module, "LINUX_DEVICES", tmp_path)
+        monkeypatch.setattr(module, "sys", SimpleNamespace(platform="linux"))
     for number, name in ((0, "Front"), (1, "Metadata"), (2, "Back")):
         (tmp_path / f"video{number}").mkdir()
         (tmp_path / f"video{number}" / "name").write_text(f"{name}\n")
@@ -334,6 +347,53 @@ def test_a_missing_camera_is_told_with_what_to_do() -> None:
     assert str(caught.value) == (
         "could not open camera 7: no such device. List cameras with: python -m app.webcam --list-cameras"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "reason"),
+    [
+        (errno.EBUSY, Fault.BUSY, "another program holds it"),
+        (errno.EACCES, Fault.OTHER, "this user may not read it: add the user to the group 'video'"),
+        (errno.EINVAL, Fault.NOT_FOUND, "it gives no pictures"),
+    ],
+)
+@pytest.mark.usefixtures("cameras")
+def test_why_a_camera_cannot_be_opened_is_told_by_kind(
+    monkeypatch: pytest.MonkeyPatch, error: int, fault: Fault, reason: str
+) -> None:
+    monkeypatch.setattr(camera_faults, "_ask_for_a_buffer", failing_with(error))
+    with pytest.raises(SourceError) as caught:
+        open_source("1")
+    assert (caught.value.fault, caught.value.reason) == (fault, reason)
+    assert str(caught.value).startswith(f"could not open camera 1: {reason}. List cameras")
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_camera_that_another_program_holds_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[SourceStatus] = []
+    held = [True]
+    monkeypatch.setattr(camera_faults, "_ask_for_a_buffer", failing_with(errno.EBUSY))
+    monkeypatch.setattr(FakeCapture, "is_held", lambda self: held[0])
+
+    def tell(status: SourceStatus) -> None:
+        told.append(status)
+        if status.phase == "waiting":
+            held[0] = False  # the other program lets go of it
+
+    source = find_lasting("0", backoff=Backoff(0.05, 0.05), listener=tell)()
+    assert len(list(islice(source, 3))) == 3
+    source.close()
+    assert [status.phase for status in told][:4] == ["connecting", "waiting", "connecting", "live"]
+    assert told[1].reason == "another program holds it"
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_camera_that_is_missing_at_the_start_is_waited_for_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[SourceStatus] = []
+    source = find_lasting("7", backoff=Backoff(0.01, 0.01, tries=1), listener=told.append, waits_for_devices=True)()
+    with pytest.raises(SourceError, match="no such device"):
+        list(source)
+    assert [status.phase for status in told] == ["connecting", "waiting", "connecting", "ended"]
 
 
 @pytest.mark.usefixtures("cameras")

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from app import webcam
-from app.sinks.grid import compose, tile_at
+from app.drawing.waiting import WaitingCard, draw_waiting
+from app.sinks.grid import GridTile, compose, tile_at
 from app.sources import lasting, open_source, redact
+from app.sources.failed import FailedSource
 from app.stream.controls import ControlPanel, Controls, PanelGroup
-from app.stream.frames import Frame
+from app.stream.frames import Frame, Picture
+from app.stream_errors import SourceError
 from tests.fake_media import grey, write_video
 from tests.fake_model import use_fake_model
 from tests.rtsp_camera import rtsp_camera, write_moving_clip
@@ -39,6 +42,55 @@ def test_each_file_of_several_is_read_whole_and_written_to_its_own(
     assert f"{clips[0]}: 12 frames in" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_that_cannot_be_opened_is_told_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_there: bool
+) -> None:
+    clip, bad = write_video(tmp_path / "good.mkv", [grey(60)] * 12), tmp_path / "bad.mkv"
+    if is_there:
+        bad.write_bytes(b"not a video")
+    saved, stats = tmp_path / "out-{source}.mp4", tmp_path / "stats.json"
+    options = ["--source", str(bad), "--source", str(clip), "--headless", "--stats-json", str(stats)]
+    assert webcam.main([*options, "--save", str(saved)]) == 2
+    told = capsys.readouterr()
+    why = f"could not read {bad} as a video: " if is_there else f"no such file or folder: {bad}. "
+    assert f"{bad}: {why}" in told.err
+    assert "; the other sources go on" in told.err
+    assert told.err.splitlines()[-1].startswith(f"error: {why}")
+    bad_values, good_values = json.loads(stats.read_text())["sources"]
+    assert (bad_values["state"], bad_values["displayed"], good_values["displayed"]) == ("ended", 0, 12)
+    assert f"{clip}: 12 frames in" in told.out
+    assert len(list(tmp_path.glob("out-*.mp4"))) == 1
+
+
+def test_sources_of_which_none_can_be_opened_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.mkv"
+    bad.write_bytes(b"not a video")
+    assert webcam.main(["--source", str(bad), "--source", str(tmp_path / "gone.mkv"), "--headless"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: could not read {bad} as a video")
+
+
+def test_the_tile_of_a_source_that_cannot_be_opened_says_why() -> None:
+    source = FailedSource("door", SourceError("could not open door: it is gone", reason="it is gone"))
+    grid = FakeGrid()
+    tile = GridTile(grid, 1, WaitingCard("door", source))  # type: ignore[arg-type]
+    tile.close()  # at once, as its lane ends with the first frame that it asks for
+    assert np.array_equal(grid.put_there[1], draw_waiting(None, "door", source.status))
+    assert grid.closed_tiles == 1
+
+
+class FakeGrid:
+    def __init__(self) -> None:
+        self.put_there: dict[int, Picture] = {}
+        self.closed_tiles = 0
+
+    def put(self, index: int, picture: Picture) -> None:
+        self.put_there[index] = picture
+
+    def tile_closed(self) -> None:
+        self.closed_tiles += 1
+
+
 @pytest.mark.rtsp
 def test_a_camera_that_is_dead_holds_up_nobody_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_moving_clip(tmp_path / "clip.mp4", seconds=4)
@@ -50,6 +102,7 @@ def test_a_camera_that_is_dead_holds_up_nobody_and_is_told(tmp_path: Path, capsy
     told = capsys.readouterr().err
     assert "secret" not in told
     assert f"{redact(dead)}: waiting: connection refused, next try in 0 s" in told
+    assert f"{redact(dead)}: ended: connection refused" in told
     assert f"{redact(living)}: connected 320x192 h264 25 fps" in told
     assert told.splitlines()[-1] == f"error: could not open {redact(dead)}: connection refused"
     lines = [json.loads(line) for line in stats.read_text().splitlines()]

@@ -17,7 +17,7 @@ from app.page.status import stream_status
 from app.page.stream_runner import Engine
 from app.stream.frames import Frame
 from app.stream.parts import Source
-from app.stream_errors import SinkError, SourceError
+from app.stream_errors import Fault, SinkError, SourceError
 from tests.fake_media import grey
 from tests.fake_model import FakeModel, FakeTorchPredictor, use_fake_predictor
 from tests.test_reconnecting import FakeConnection, lost, refused
@@ -195,6 +195,32 @@ def test_a_camera_that_is_lost_is_waited_for_and_comes_back(engine: Engine) -> N
     assert engine.reporters()[0].values()["reconnects"] == 1
     engine.stop()
     assert engine.reporters() == []
+
+
+def test_a_camera_that_another_program_holds_is_waited_for(engine: Engine) -> None:
+    held = [SourceError("could not open camera 0: held", Fault.BUSY, "another program holds it")]
+
+    def open_camera() -> FakeConnection:
+        if held:
+            raise held.pop()
+        return FakeConnection(3)
+
+    engine.start(Choice.single("camera 0", open_camera, "nano"))
+    wait_until(lambda: stream_status(engine).get("stats", {}).get("captured", 0) >= 3)
+
+
+def test_the_counters_are_there_while_a_source_is_opened(engine: Engine) -> None:
+    may_open = threading.Event()
+
+    def open_camera() -> FakeConnection:
+        may_open.wait(20)
+        return FakeConnection(3)
+
+    engine.start(Choice.single("camera", open_camera, "nano"))
+    (reporter,) = engine.reporters()
+    assert (reporter.values()["source"], reporter.values()["state"]) == ("camera", "connecting")
+    may_open.set()
+    wait_until(lambda: [one.values()["captured"] for one in engine.reporters()] > [0])
 
 
 def test_a_source_that_cannot_be_opened_is_told_in_one_sentence(engine: Engine) -> None:

@@ -91,6 +91,16 @@ def test_a_source_that_fails_for_good_says_why_and_the_others_go_on(engine: Engi
     wait_until(lambda: stream_status(engine, 0)["stats"]["displayed"] > shown + 25)  # it begins again, too
 
 
+def test_a_file_that_cannot_be_opened_says_why_and_the_others_go_on(engine: Engine, clip: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"not a video")
+    engine.start(Choice(own(str(bad), str(clip)), "nano"))
+    wait_until(lambda: stream_status(engine, 1).get("stats", {}).get("displayed", 0) > 25)
+    assert states(engine)[str(bad)]["phase"] == "ended"
+    assert "could not read" in states(engine)[str(bad)]["reason"]
+    assert engine.boards(0)[0].newest is not None, "its tile shows the card, also to those who come later"
+
+
 def test_each_source_has_its_own_controls_and_all_are_changed_together(engine: Engine, clip: Path) -> None:
     engine.start(Choice(own(str(clip), "demo"), "nano"))
     wait_until(lambda: stream_status(engine)["state"] == "running")

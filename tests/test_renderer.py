@@ -1,5 +1,6 @@
 import threading
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_no_tag_lies_under_the_readout(renderer: Renderer) -> None:
     controls = replace(NOTHING, show_labels=True)
     with_readout = renderer.draw(result, replace(controls, show_readout=True), SNAPSHOT)
     readout_alone = renderer.draw(result_of(grey(480, 640)), replace(controls, show_readout=True), SNAPSHOT)
-    x1, y1, x2, y2 = readout_rectangle(Lettering(11))
+    x1, y1, x2, y2 = readout_rectangle(Lettering(11), SNAPSHOT)
     assert (with_readout[y1:y2, x1:x2] == readout_alone[y1:y2, x1:x2]).all()
     assert changed(with_readout, readout_alone).any()
 
@@ -150,6 +151,18 @@ def test_the_readout_shows_each_number(renderer: Renderer, field: str) -> None:
     busy: StatsSnapshot = replace(SNAPSHOT, **{field: 29.5})  # type: ignore[arg-type]
     idle_picture, busy_picture = (renderer.draw(result_of(grey()), Controls(), each) for each in (SNAPSHOT, busy))
     assert changed(busy_picture, idle_picture).any()
+
+
+@pytest.mark.parametrize(
+    "lost", [{"dropped": {"stale": 3}}, {"dropped": {"sink": 3}}, {"reconnects": 2}, {"stalls": 1}], ids=str
+)
+def test_the_readout_grows_by_a_line_for_what_was_lost(renderer: Renderer, lost: dict[str, Any]) -> None:
+    lossy = replace(SNAPSHOT, dropped={}, reconnects=0, stalls=0)
+    before, after = (readout_rectangle(Lettering(11), one) for one in (lossy, replace(lossy, **lost)))
+    assert after[3] > before[3]
+    x1, _, x2, _ = after
+    picture = renderer.draw(result_of(grey(480, 640)), Controls(), replace(lossy, **lost))
+    assert np.ptp(picture[before[3] : after[3], x1:x2]) > 50, "there are letters"
 
 
 def test_letters_and_lines_grow_with_the_picture(renderer: Renderer) -> None:

@@ -131,6 +131,8 @@ def test_a_bad_option_is_one_line_before_the_model_is_loaded(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--segment", "inf"], "argument --segment: must be a number above 0, got 'inf'"),
+        (["--segment", "nan"], "argument --segment: must be a number above 0, got 'nan'"),
         (["--score", "1.5"], "argument --score: must be a number in [0, 1], got '1.5'"),
         (["--score", "high"], "argument --score: must be a number in [0, 1], got 'high'"),
         (["--score", "nan"], "argument --score: must be a number in [0, 1], got 'nan'"),

@@ -44,10 +44,10 @@ class Renderer:
         Returns:
             (H, W, 3) uint8 RGB, a new array; the frame's own picture is not touched.
         """
-        shows_readout = snapshot is not None and controls.show_readout
-        picture = self.draw_plain(result, controls, shows_readout)
-        if snapshot is not None and shows_readout:
-            draw_readout(picture, snapshot, _lettering(picture))
+        shown = snapshot if controls.show_readout else None
+        picture = self.draw_plain(result, controls, shown)
+        if shown is not None:
+            draw_readout(picture, shown, _lettering(picture))
         return picture
 
     def add_readout(self, picture: Picture, controls: Controls, snapshot: StatsSnapshot) -> Picture:
@@ -58,13 +58,13 @@ class Renderer:
         draw_readout(copy, snapshot, _lettering(copy))
         return copy
 
-    def draw_plain(self, result: Result, controls: Controls, keeps_readout_free: bool) -> Picture:
+    def draw_plain(self, result: Result, controls: Controls, readout: StatsSnapshot | None) -> Picture:
         """Draw all but the read-out.
 
         Args:
             result: a frame and its instances, best first.
             controls: what is shown, and how opaque the masks are.
-            keeps_readout_free: no tag is put where the read-out would be.
+            readout: no tag is put where the read-out of these numbers would be; None keeps no place free.
 
         Returns:
             (H, W, 3) uint8 RGB, a new array; the frame's own picture is not touched.
@@ -81,7 +81,7 @@ class Renderer:
             _draw_boxes(picture, instances.boxes, colours, 2 * line_px)
         draw_areas(picture, result.areas, lettering, line_px)
         if controls.show_labels:
-            keep_free = readout_rectangle(lettering) if keeps_readout_free else (0, 0, 0, 0)
+            keep_free = (0, 0, 0, 0) if readout is None else readout_rectangle(lettering, readout)
             draw_tags(picture, self._tags(result, colours), lettering, keep_free)
         return picture
 

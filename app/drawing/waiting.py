@@ -27,9 +27,10 @@ class WaitingCard:
         self._name, self._source = name, source
 
     def __call__(self, last: Picture | None) -> Picture | None:
-        """Return the card over the last picture, as `draw_waiting` does; None while frames come."""
+        """Return the card over the last picture, as `draw_waiting` does; None while frames come, and after a stop."""
         status = self._source.status
-        return None if status.phase == "live" else draw_waiting(last, self._name, status)
+        is_stopped = status.phase == "ended" and not status.reason
+        return None if status.phase == "live" or is_stopped else draw_waiting(last, self._name, status)
 
 
 def draw_waiting(last: Picture | None, name: str, status: SourceStatus, now: float | None = None) -> Picture:
@@ -61,6 +62,8 @@ def _title(status: SourceStatus) -> str:
 
 
 def _details(status: SourceStatus, now: float) -> list[str]:
+    if status.phase == "ended":
+        return [status.reason or status.phase]
     since = f"for {max(0.0, now - status.since):.0f} s"
     if status.phase != "waiting" or status.next_try_at is None:
         return [f"{status.reason or status.phase}, {since}"]

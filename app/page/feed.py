@@ -14,14 +14,16 @@ from app.processors.tracking import Tracking
 from app.sinks.jpeg_sink import JpegSink
 from app.sinks.live_recording import RecordingSink
 from app.sources.browser import BrowserSource
+from app.sources.failed import FailedSource
 from app.sources.paced import PacedSource
 from app.sources.reconnecting import Connection, ReconnectingSource
 from app.sources.watched import WatchedSource
 from app.stream.frames import Picture, Result
 from app.stream.lane import FRAMES_WAITING_WATCHED, Lane
-from app.stream.parts import Sink
+from app.stream.parts import Sink, Source
 from app.stream.reporter import Reporter
 from app.stream.stats import StreamStats
+from app.stream_errors import Fault, SourceError
 
 MAX_RECORDED_BYTES = 2 << 30
 TILE_WIDTH_PX = 640
@@ -45,7 +47,7 @@ class Feed:
 
     name: str
     view: View
-    source: ReconnectingSource | WatchedSource
+    source: ReconnectingSource | WatchedSource | FailedSource
     cover: WaitingCard | None
     camera: BrowserSource | None
     shown: JpegSink
@@ -68,7 +70,7 @@ class Feed:
         renderer, panel = Renderer(class_names), self.view.panel
 
         def draw(result: Result) -> Picture:
-            return renderer.draw(result, panel.current, self.stats.snapshot())
+            return renderer.draw(result, panel.current, self.reporter.snapshot())
 
         sinks: list[Sink] = [self.shown, self.recording]
         if has_tile:
@@ -85,20 +87,19 @@ class Feed:
         )
 
 
-def open_feed(choice: SourceChoice, view: View) -> Feed:
+def open_feed(choice: SourceChoice, view: View, *, is_one_of_many: bool = False) -> Feed:
     """Open a source, and make what belongs to it.
 
-    A live source is opened again whenever it fails; a file plays at its own speed.
+    A live source is opened again whenever it fails, and so is a camera that another program holds; a file plays at its
+    own speed. One of many that cannot be opened is a `FailedSource`, so that the others go on.
 
     Raises:
-        SourceError: it cannot be opened.
+        SourceError: the only source cannot be opened.
     """
-    opened = choice.open_source()
-    if isinstance(opened, Connection):
-        opened = ReconnectingSource(choice.name, choice.open_source, first=opened)
-    source: ReconnectingSource | WatchedSource
+    opened = _open(choice, is_one_of_many)
+    source: ReconnectingSource | WatchedSource | FailedSource
     cover = None
-    if isinstance(opened, ReconnectingSource):
+    if isinstance(opened, ReconnectingSource | FailedSource):
         source, cover = opened, WaitingCard(choice.name, opened)
     else:
         source = WatchedSource(opened if opened.is_live else PacedSource(opened))
@@ -113,3 +114,17 @@ def open_feed(choice: SourceChoice, view: View) -> Feed:
         StreamStats(),
         is_steady=source.is_live and choice.is_steady,
     )
+
+
+def _open(choice: SourceChoice, is_one_of_many: bool) -> Source:
+    try:
+        opened = choice.open_source()
+    except SourceError as error:
+        if error.fault is Fault.BUSY:
+            return ReconnectingSource(choice.name, choice.open_source)
+        if is_one_of_many:
+            return FailedSource(choice.name, error)
+        raise
+    if isinstance(opened, Connection):
+        return ReconnectingSource(choice.name, choice.open_source, first=opened)
+    return opened

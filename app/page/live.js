@@ -268,7 +268,8 @@
   };
 
   function showFigures({ stats, classes = {}, recording, recorded_frames: recorded, viewers = 1 }) {
-    const skipped = Object.values(stats?.dropped ?? {}).reduce((sum, count) => sum + count, 0);
+    const dropped = Object.entries(stats?.dropped ?? {});
+    const skipped = dropped.reduce((sum, [, count]) => sum + count, 0);
     const figures = {
       capture: number(stats?.capture_fps, 1),
       inference: number(stats?.inference_fps, 1),
@@ -277,7 +278,10 @@
       skipped: String(skipped),
     };
     for (const [name, value] of Object.entries(figures)) view.figures[name].textContent = value;
-    view.figures.skipped.closest("div").title = Object.entries(stats?.dropped ?? {}).map(([cause, count]) => `${cause}: ${count}`).join(", ") || "no frame was skipped";
+    const interruptions = ["reconnect", "stall"].map((name) => [stats?.[`${name}s`] === 1 ? name : `${name}s`, stats?.[`${name}s`] ?? 0]);
+    const losses = [...dropped.map(([cause, count]) => [`skipped at ${cause}`, count]), ...interruptions].filter(([, count]) => count);
+    view.losses.textContent = losses.map(([name, count]) => `${count} ${name}`).join(" · ");
+    view.losses.hidden = !losses.length;
     const counts = Object.entries(classes).map(([name, count]) => `<li><b>${count}</b> ${escaped(name)}</li>`);
     if (recording) counts.push(`<li class="recording"><b>${recorded}</b> frames recorded</li>`);
     if (viewers > 1) counts.push(`<li><b>${viewers}</b> are looking</li>`);
@@ -291,7 +295,7 @@
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     view = {
       root, stage: part("stage"), tiles: part("tiles"), template: part("tile"), poster: part("poster"), all: part("all"),
-      note: part("note"), counts: part("counts"), problem: part("problem"),
+      note: part("note"), counts: part("counts"), losses: part("losses"), problem: part("problem"),
       pause: part("pause"), stop: part("stop"), record: part("record"), snapshot: part("snapshot"), download: part("download"),
       figures: Object.fromEntries(["capture", "inference", "display", "age", "skipped"].map((name) => [name, part(name)])),
     };

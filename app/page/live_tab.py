@@ -52,6 +52,7 @@ VIEW = """
     <div><dt>Age</dt><dd><span data-part="age">-</span> <small>ms</small></dd></div>
     <div><dt>Skipped</dt><dd><span data-part="skipped">0</span> <small>frames</small></dd></div>
   </dl>
+  <p class="losses" data-part="losses" hidden></p>
   <ul class="counts" data-part="counts" aria-label="Instances by class"></ul>
 </section>
 """

@@ -8,7 +8,7 @@ from functools import partial
 from app.lane_plan import LanePlan
 from app.page.choice import SourceChoice
 from app.page.stream_runner import CONTROLS
-from app.sources import find_source, may_be_live
+from app.sources import may_be_live, open_source
 from app.sources.paced import PacedSource
 from app.sources.reconnecting import ReconnectingSource
 from app.sources.repeated import RepeatedSource
@@ -25,7 +25,7 @@ def own_sources(plans: Sequence[LanePlan]) -> tuple[SourceChoice, ...]:
     return tuple(
         SourceChoice(
             plan.name,
-            partial(open_own, plan.name, find_source(plan.source), may_be_live(plan.source)),
+            partial(open_own, plan.name, partial(open_source, plan.source), may_be_live(plan.source)),
             replace(CONTROLS, score_threshold=plan.score, classes=plan.classes, track=plan.track),
             plan.steady,
         )

@@ -1,5 +1,6 @@
 """The counters of a stream for Prometheus, at `/metrics`."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -7,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.stream.reporter import Reporter
+from app.stream.stats import CAUSES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -28,7 +30,11 @@ _GAUGES = {
 
 
 def metrics_text(reporters: Sequence[Reporter]) -> bytes:
-    """Return the counters of all sources in Prometheus' text format; what has no value yet is left out."""
+    """Return the counters of all sources in Prometheus' text format.
+
+    Every series is there from the start: a rate that is not known yet is 0, and so is a cause of loss that has not
+    occurred; an age before the first picture is NaN.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(reporters))
     return generate_latest(registry)
@@ -51,11 +57,11 @@ class _Collector:
         for field, text in _GAUGES.items():
             gauge = GaugeMetricFamily(f"solov2_{field}", text, labels=["source"])
             for values in self._values:
-                if values[field] is not None:
-                    gauge.add_metric([values["source"]], values[field])
+                unknown = math.nan if field == "age_ms" else 0.0
+                gauge.add_metric([values["source"]], unknown if values[field] is None else values[field])
             yield gauge
         dropped = CounterMetricFamily("solov2_dropped", "frames lost, by cause", labels=["source", "cause"])
         for values in self._values:
-            for cause, count in values["dropped"].items():
-                dropped.add_metric([values["source"], cause], count)
+            for cause in dict.fromkeys((*CAUSES, *values["dropped"])):
+                dropped.add_metric([values["source"], cause], values["dropped"].get(cause, 0))
         yield dropped

@@ -131,9 +131,8 @@ def plans_of(options: argparse.Namespace) -> "list[LanePlan]":
         SourceError: there is no such file.
         UnknownNameError: the model does not know a class of a source or an effect.
     """
-    from app.lane_plan import LanePlan, PlanError, plan_sources
+    from app.lane_plan import LanePlan, PlanError, check_sources, plan_sources
     from app.page.choice import MAX_SOURCES
-    from app.sources import find_source
 
     common = LanePlan("", "", Controls().score_threshold, None, False, None)
     if options.config is not None and options.sources:
@@ -147,8 +146,9 @@ def plans_of(options: argparse.Namespace) -> "list[LanePlan]":
     if len(plans) > MAX_SOURCES:
         raise PlanError(f"the page shows at most {MAX_SOURCES} sources, got {len(plans)}")
     first_model = (options.model or list(VARIANTS))[0]
+    if plans:
+        check_sources(plans)
     for plan in plans:
-        find_source(plan.source)
         if first_model in VARIANTS:
             check_classes(plan.classes, VARIANTS[first_model].class_names)
     for one in options.effect:

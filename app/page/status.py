@@ -10,7 +10,10 @@ from app.page.run import Run
 from app.page.stream_runner import ALL, Engine
 from app.stream.source_status import SourceStatus
 
-_SUMMED = ("capture_fps", "inference_fps", "display_fps", "captured", "segmented", "displayed")
+_SUMMED = (
+    *("capture_fps", "inference_fps", "display_fps"),
+    *("captured", "segmented", "displayed", "reconnects", "stalls"),
+)
 
 
 def stream_status(engine: Engine, source: int = ALL) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The one stream of a page, for everybody who looks at it: started, controlled and stopped from any thread."""
 
 import threading
+import time
 import traceback
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -20,7 +21,9 @@ from app.sources.browser import BrowserSource
 from app.stream.controls import ControlPanel, Controls, PanelGroup
 from app.stream.effect import Effect
 from app.stream.pipeline import Stream
-from app.stream.reporter import Reporter
+from app.stream.reporter import FixedStatus, Reporter
+from app.stream.source_status import SourceStatus
+from app.stream.stats import StreamStats
 from app.stream_errors import AppError, SinkError
 from solov2 import SOLOv2Error
 from solov2.errors import UnknownNameError
@@ -171,7 +174,13 @@ class Engine:
 
     def reporters(self) -> list[Reporter]:
         """Return what tells the counters of each source, for `/metrics`; nothing while nothing is streamed."""
-        return [feed.reporter for feed in self.feeds]
+        run = self._run
+        if run is None or not run.is_on:
+            return []
+        opening = FixedStatus(SourceStatus("connecting", time.monotonic()))
+        return [feed.reporter for feed in run.progress.feeds] or [
+            Reporter(source.name, StreamStats(), opening) for source in run.choice.sources
+        ]
 
     def controls_state(self, source: int = ALL) -> dict[str, Any]:
         """Return what visitors set while the stream runs, ready for JSON."""
@@ -286,7 +295,7 @@ class Engine:
         with ExitStack() as opened:
             feeds: list[Feed] = []
             for source, view in zip(choice.sources, run.views, strict=True):
-                feeds.append(open_feed(source, view))
+                feeds.append(open_feed(source, view, is_one_of_many=len(run.views) > 1))
                 opened.callback(feeds[-1].source.close)
             is_live = any(feed.source.is_live for feed in feeds)
             predictor = open_predictor(model, self.models.engine, "latency" if is_live else "throughput")

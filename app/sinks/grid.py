@@ -34,9 +34,8 @@ class GridWindow(WindowSink):
             self.close()
 
     def put(self, index: int, picture: Picture) -> None:
-        """Take the newest picture of a tile, and show all if it is time to; raise Quit if the viewer wants to end."""
+        """Take the newest picture of a tile; it is shown at the next `refresh`."""
         self._pictures[index] = picture
-        self.refresh()
 
     def refresh(self) -> None:
         """Show the tiles and handle keys, if it is time to; raise Quit if the viewer wants to end."""
@@ -77,20 +76,25 @@ class GridTile(Sink):
         """Show the picture; raise Quit if the viewer wants to end."""
         self._result = result
         self._grid.put(self._index, result.picture)
+        self._grid.refresh()
 
     def idle(self) -> None:
         """Show why nothing arrives, and handle keys; raise Quit if the viewer wants to end."""
         now = time.monotonic()
-        if self._cover is not None and now >= self._covered_at + REFRESH_SECONDS:
+        if now >= self._covered_at + REFRESH_SECONDS:
             self._covered_at = now
-            covered = self._cover(self._result.picture if self._result else None)
-            if covered is not None:
-                self._grid.put(self._index, covered)
+            self._put_cover()
         self._grid.refresh()
 
     def close(self) -> None:
-        """Leave the last picture where it is, until the last tile closes."""
+        """Leave the last picture where it is, or why there is none, until the last tile closes."""
+        self._put_cover()
         self._grid.tile_closed()
+
+    def _put_cover(self) -> None:
+        covered = self._cover(self._result.picture if self._result else None) if self._cover else None
+        if covered is not None:
+            self._grid.put(self._index, covered)
 
 
 def compose(pictures: Sequence[Picture | None]) -> Picture:

@@ -172,15 +172,16 @@ class JpegSink(Sink):
             self._post(self.result, self.result.redraw(), current)
 
     def close(self) -> None:
-        """Leave the last picture where it is."""
-        self.idle()
+        """Leave the last picture where it is, or what covers it, also for those who come later."""
+        if not self._post_cover(is_last=True):
+            self.idle()
 
-    def _post_cover(self) -> bool:
-        """Post what covers the last picture, twice a second; return whether something does."""
-        if self._cover is None or not self._latest.viewers:
+    def _post_cover(self, is_last: bool = False) -> bool:
+        """Post what covers the last picture, twice a second and at the end; return whether something does."""
+        if self._cover is None or not (self._latest.viewers or is_last):
             return False
         now = time.monotonic()
-        if now < self._covered_at + COVER_SECONDS:
+        if now < self._covered_at + COVER_SECONDS and not is_last:
             return self._posted is None
         covered = self._cover(self.result.redraw() if self.result else None)
         if covered is None:

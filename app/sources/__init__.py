@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from app.sources.address import redact, scheme_of
 from app.sources.source_settings import SourceSettings
-from app.stream_errors import SourceError
+from app.stream_errors import Fault, SourceError
 from solov2.errors import printable
 from solov2.files import PICTURE_SUFFIXES
 
@@ -70,7 +70,9 @@ def find_source(spec: str, uses_gpu: bool = False, settings: SourceSettings | No
         return partial(_open_pattern, spec, settings)
     if not spec or not os.path.exists(path):
         raise SourceError(
-            f"no such file or folder: {printable(spec)}. A source is a camera number, a path, an address or 'demo'"
+            f"no such file or folder: {printable(spec)}. A source is a camera number, a path, an address or 'demo'",
+            Fault.NOT_FOUND,
+            "no such file or folder",
         )
     if path.is_dir():
         return partial(_open_folder, path, settings)

@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import cv2
 import numpy as np
 from cv2.typing import MatLike
 
+from app.sources.camera_faults import LINUX_DEVICES, why_not
 from app.sources.quiet_opencv import quiet_opencv
 from app.sources.reading import Reading
 from app.sources.source_settings import DEFAULTS, SourceSettings
@@ -18,7 +18,6 @@ from app.stream.frames import Frame, Picture
 from app.stream.lazy import Lazy
 from app.stream_errors import Fault, SourceError
 
-_LINUX_DEVICES = Path("/sys/class/video4linux")
 _PROBED_ELSEWHERE = 8
 # On Windows, Media Foundation takes many seconds to open a camera, DirectShow one.
 _BACKENDS = {"linux": cv2.CAP_V4L2, "darwin": cv2.CAP_AVFOUNDATION, "win32": cv2.CAP_DSHOW}
@@ -64,10 +63,10 @@ class CameraSource:
             is_open, bgr = self._capture.read()
         if not is_open:
             self._capture.release()
-            reason = _why_not(number)
+            fault, reason = why_not(number)
             raise SourceError(
                 f"could not open {self.source_id}: {reason}. List cameras with: python -m app.webcam --list-cameras",
-                Fault.NOT_FOUND,
+                fault,
                 reason,
             )
         height, width = bgr.shape[:2]
@@ -141,16 +140,10 @@ def _probe(number: int) -> Camera | None:
 def _candidates() -> list[int]:
     """The numbers worth trying: on Linux the devices that exist, elsewhere the first few."""
     if sys.platform == "linux":
-        return sorted(int(device.name.removeprefix("video")) for device in _LINUX_DEVICES.glob("video[0-9]*"))
+        return sorted(int(device.name.removeprefix("video")) for device in LINUX_DEVICES.glob("video[0-9]*"))
     return list(range(_PROBED_ELSEWHERE))
 
 
 def _name(number: int) -> str:
-    label = _LINUX_DEVICES / f"video{number}" / "name"
+    label = LINUX_DEVICES / f"video{number}" / "name"
     return label.read_text().strip() if label.exists() else f"camera {number}"
-
-
-def _why_not(number: int) -> str:
-    if sys.platform == "linux" and number not in _candidates():
-        return "no such device"
-    return "it is in use, gives no pictures, or may not be read"

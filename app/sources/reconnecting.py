@@ -53,7 +53,6 @@ class ReconnectingSource:
     timestamps of all connections are on one clock that goes on while nothing comes.
 
     Attributes:
-        status: what it is doing; may be read from any thread.
         sound: of all connections, on the same clock as the frames; filled as far as the connections decode it.
     """
 
@@ -84,7 +83,7 @@ class ReconnectingSource:
             first: a connection to begin with, just opened.
         """
         self.source_id = source_id
-        self.status = SourceStatus("connecting", time.monotonic())
+        self._status = SourceStatus("connecting", time.monotonic())
         self.sound = SoundBuffer()
         self._open = open_source
         self._backoff = backoff or Backoff()
@@ -171,13 +170,18 @@ class ReconnectingSource:
     def _learn(self, source: "Source") -> None:
         self.frame_hw, self.frame_rate = source.frame_hw, source.frame_rate
         if isinstance(source, Connection):
-            self.status = replace(self.status, details=source.details)
+            self._status = replace(self._status, details=source.details)
         if isinstance(source, HasSound):
             self.sound.has_sound = source.sound.has_sound
 
     def _silence(self) -> SourceError:
         reason = f"nothing came for {self._silent_seconds:.0f} s"
         return SourceError(f"lost {self.source_id}: {reason}", Fault.TIMED_OUT, reason)
+
+    @property
+    def status(self) -> SourceStatus:
+        """What it is doing; may be read from any thread."""
+        return replace(self._status, corrupt=self.corrupt)
 
     @property
     def corrupt(self) -> int:
@@ -187,8 +191,8 @@ class ReconnectingSource:
 
     def _become(self, phase: str, **changes: object) -> None:
         since = self.status.since if "live" not in (phase, self.status.phase) else time.monotonic()
-        base = {"reason": "", "next_try_at": None, "since": since, "corrupt": self.corrupt}
-        self.status = replace(self.status, phase=phase, **(base | changes))  # type: ignore[arg-type]
+        base = {"reason": "", "next_try_at": None, "since": since}
+        self._status = replace(self._status, phase=phase, **(base | changes))  # type: ignore[arg-type]
         if self._listener is not None:
             self._listener(self.status)
 

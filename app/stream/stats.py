@@ -16,6 +16,8 @@ IDLE_SECONDS = 0.5  # without a new picture; then the age of the last one goes o
 _GROWTH, _BUCKETS = 1.02, 800  # up to two hours
 _MAX_EVENTS = 1000
 
+CAUSES = ("capture", "stale", "display", "corrupt", "sink", "paused")  # of which frames are lost
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StatsSnapshot:
@@ -31,9 +33,11 @@ class StatsSnapshot:
         age_p50_ms, age_p95_ms: from capture to display, the median and the 95th percentile.
         run_age_p50_ms, run_age_p95_ms: the same over the whole run.
         steps_ms: mean milliseconds of each step, in the order in which they run.
-        dropped: frames lost over the whole run, by cause.
+        dropped: frames lost over the whole run, by cause; see `CAUSES`.
         captured, segmented, displayed: frames over the whole run.
         seconds: from the first frame captured to the last one displayed.
+        reconnects: how often the source came back after it had been live.
+        stalls: how often the source was open and sent nothing for too long.
     """
 
     capture_fps: float | None
@@ -50,6 +54,8 @@ class StatsSnapshot:
     segmented: int
     displayed: int
     seconds: float
+    reconnects: int = 0
+    stalls: int = 0
 
     @property
     def mean_fps(self) -> float:
