@@ -30,7 +30,11 @@ class Broker:
             pytest.skip("mosquitto is not installed")
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        # subscriptions are kept on disk, so that a listener misses nothing between the start and its next connection
+        self._config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n"
+            f"persistence true\npersistence_location {folder}/\nautosave_on_changes true\nautosave_interval 1\n"
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -111,7 +111,7 @@ print(panel.current)
 """
     done = run_program(x_display, tmp_path, PRESS + body)
     assert done.stdout == (
-        "quit\nControls(score_threshold=0.4, classes=None, show_masks=False, show_boxes=True, show_labels=False, "
+        "quit\nControls(score_threshold=0.45, classes=None, show_masks=False, show_boxes=True, show_labels=False, "
         "show_readout=False, opacity=0.5, track=True, paused=True, count_resets=0, effects=())\n"
     )
     assert done.stderr.startswith("keys: q quit")

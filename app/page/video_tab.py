@@ -48,16 +48,24 @@ def video_tab(site: Site) -> None:
                 fixed = site.engine.fixed_effects
                 effect = effect_fields(known_classes(site, model.value), has_background=True, visible=not fixed)
 
-    # Gradio recognises a gr.Request by the annotation of a plain function
+    # Gradio passes a gr.Request by its annotation, to a positional argument of a plain function without *args
 
     def take_theirs(uploads: list[str], request: gr.Request) -> tuple[Any, ...]:
         return take_uploads(site, request.session_hash or "", uploads or [])
 
     def annotate_theirs(
-        model: str, device: str, score: float, track: bool, chosen: str, *effect: Any, request: gr.Request
+        model: str,
+        device: str,
+        score: float,
+        track: bool,
+        chosen: str,
+        kind: str,
+        classes: list[str] | None,
+        picture: str | None,
+        request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         try:
-            effects = site.engine.fixed_effects or effects_of(site, effect[0], effect[1] or (), effect[2])
+            effects = site.engine.fixed_effects or effects_of(site, kind, classes or (), picture)
         except SOLOv2Error as error:
             raise gr.Error(str(error), print_exception=False) from error
         choice = Choice(model, device, Settings(score=score, track=track), effects or ())
