@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from solov2 import DecodeConfig, Instances
-from solov2.decoding.decode import decode, points_nms
+from solov2.decoding.decode import decode, points_nms, select_candidates
 from solov2.decoding.geometry import Geometry
 from solov2.masks.painting import paint
 from solov2.masks.prob_masks import ProbMasks
@@ -101,6 +101,17 @@ def test_decoding_wanted_labels_gives_those_of_all_instances(seed: int) -> None:
     expected = everything.select(np.isin(everything.labels, (0, 2)))
     assert 0 < len(expected) < len(everything)
     assert_same(decode(outputs, GEOMETRY, labels=(0, 2)), expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_begins_below_the_final_threshold_is_no_candidate_and_changes_nothing(seed: int) -> None:
+    outputs = random_outputs(seed)
+    everything, config = decode(outputs, GEOMETRY), DecodeConfig(final_score_threshold=0.4)
+    expected = everything.select(everything.scores >= 0.4)
+    assert 0 < len(expected) < len(everything)
+    assert_same(decode(outputs, GEOMETRY, config), expected)
+    assert len(select_candidates(outputs, config).scores) < len(select_candidates(outputs, DecodeConfig()).scores)
+    assert float(select_candidates(outputs, config).scores.min()) >= 0.4
 
 
 def test_a_silent_network_finds_nothing() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from solov2.decoding.matrix_nms import matrix_nms
+from solov2.decoding.matrix_nms import count_common_pixels, matrix_nms
 
 SHAPES: dict[str, Callable[[float], float]] = {
     "gaussian": lambda iou: math.exp(-2 * iou * iou),
@@ -93,3 +93,14 @@ def test_areas_beyond_what_half_precision_can_count_are_exact() -> None:
     masks[0], masks[1, :69_999] = 1, 1
     decayed = matrix_nms(masks, torch.zeros(2, dtype=torch.int64), torch.tensor([0.9, 0.8]), "linear")
     assert float(decayed[1]) == pytest.approx(0.8 / 70_000, rel=1e-2)
+
+
+@pytest.mark.parametrize("height_px", [1, 10, 60, 96])  # of the masks, in a picture of 96 rows
+def test_pixels_counted_in_bands_are_those_of_whole_masks(height_px: int) -> None:
+    generator = torch.Generator().manual_seed(height_px)
+    masks = torch.zeros(40, 96, 17)
+    for mask in masks[1:]:  # the first stays empty
+        top = int(torch.randint(0, 97 - height_px, (), generator=generator))
+        mask[top : top + height_px] = (torch.rand(height_px, 17, generator=generator) > 0.5).float()
+    flat = masks.flatten(1)
+    assert torch.equal(count_common_pixels(flat), flat @ flat.T)

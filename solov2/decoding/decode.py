@@ -10,7 +10,7 @@ from torch import Tensor
 
 from solov2.decoding.decode_config import DecodeConfig
 from solov2.decoding.geometry import Geometry
-from solov2.decoding.mask_logits import inside_boxes, mask_logits
+from solov2.decoding.mask_logits import box_sides, mask_logits
 from solov2.decoding.matrix_nms import matrix_nms
 from solov2.instances import Instances
 from solov2.network.outputs import HeadOutputs
@@ -77,7 +77,10 @@ def _candidate_scores(outputs: HeadOutputs, config: DecodeConfig, labels: tuple[
     scores = torch.cat([grid[0].flatten(1).T for grid in grids])  # (cells, C)
     if labels is not None:
         scores = scores * _wanted_labels(labels, scores.shape[1], scores.device)
-    return torch.where(scores > config.score_threshold, scores, 0).flatten()  # NaN compares false, so it is dropped
+    # Maskness and decay only lower a score, and decay comes from better ones: what begins below the final threshold
+    # is not found, and changes nothing that is. NaN compares false, so it is dropped.
+    is_candidate = (scores > config.score_threshold) & (scores >= config.final_score_threshold)
+    return torch.where(is_candidate, scores, 0).flatten()
 
 
 def _candidates_at(outputs: HeadOutputs, scores: Tensor, places: Tensor) -> Candidates:
@@ -131,15 +134,19 @@ def rank(candidates: Candidates, features: Tensor, config: DecodeConfig) -> Rank
         features: (E, h, w) mask features.
         config: thresholds.
     """
-    probs = mask_logits(candidates.kernels, features, candidates.boxes).flatten(1).sigmoid()  # (N, h*w)
+    probs = mask_logits(candidates.kernels, features, candidates.boxes).sigmoid_()  # (N, h, w)
     if candidates.boxes is not None:
-        probs = probs * inside_boxes(candidates.boxes, features.shape[1:]).flatten(1)
+        rows, columns = box_sides(candidates.boxes, features.shape[1:])
+        probs.mul_(rows[:, :, None].float()).mul_(columns[:, None].float())  # with bool both would be far slower
+    probs = probs.flatten(1)  # (N, h*w)
     masks = (probs > config.mask_threshold).float()
     areas = masks.sum(1)
     maskness = (probs * masks).sum(1) / areas.clamp(min=1)
     scores = torch.where(areas > candidates.strides, candidates.scores * maskness, 0)
 
     order = descending_order(scores)[: config.max_before_nms]
+    if not (torch.compiler.is_exporting() or scores.is_cuda):  # both want a size that does not depend on the values
+        order = order[: int((scores[order] >= config.final_score_threshold).sum())]  # as in `_candidate_scores`
     labels = candidates.labels[order]
     decayed = matrix_nms(masks[order], labels, scores[order], config.method, config.gaussian_sigma)
     best = descending_order(decayed)[: config.max_instances]

@@ -123,22 +123,28 @@ def preprocess(image: Image, geometry: Geometry, device: torch.device) -> Tensor
     On the CPU the resizing is OpenCV's, as in the reference; on another device the bytes travel once and are resized
     there, which differs from OpenCV's fixed-point arithmetic by at most one level in 255.
     """
+    pixels = torch.zeros(3, *geometry.padded_hw, device=device)
     height, width = geometry.resized_hw
+    picture = pixels[:, :height, :width]  # a view: no other copy in float32 is made
+    picture.copy_(_resized(image, geometry, device))
+    mean, std = normalisation(device)
+    picture.sub_(mean).div_(std)
+    return pixels
+
+
+def _resized(image: Image, geometry: Geometry, device: torch.device) -> Tensor:
+    """Return the picture at its size in the network, (3, h, w) on `device`, in levels from 0 to 255."""
     if device.type == "cpu":
         if geometry.resized_hw != geometry.image_hw:
             image = resize_bilinear(image, geometry.resized_hw)
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
-    else:
-        upload = torch.from_numpy(np.ascontiguousarray(image))
-        if device.type == "cuda":
-            upload = upload.pin_memory()
-        pixels = upload.to(device, non_blocking=True).permute(2, 0, 1).float()
-        if geometry.resized_hw != geometry.image_hw:
-            resized = F.interpolate(pixels[None], size=(height, width), mode="bilinear", align_corners=False)
-            pixels = resized[0].round()
-    mean, std = normalisation(device)
-    pad_bottom, pad_right = geometry.padded_hw[0] - height, geometry.padded_hw[1] - width
-    return F.pad((pixels - mean) / std, (0, pad_right, 0, pad_bottom))
+        return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    upload = torch.from_numpy(np.ascontiguousarray(image))
+    if device.type == "cuda":
+        upload = upload.pin_memory()
+    levels = upload.to(device, non_blocking=True).permute(2, 0, 1).float()
+    if geometry.resized_hw == geometry.image_hw:
+        return levels
+    return F.interpolate(levels[None], size=geometry.resized_hw, mode="bilinear", align_corners=False)[0].round()
 
 
 @lru_cache(maxsize=8)

@@ -51,9 +51,15 @@ def inside_boxes(boxes: Tensor, mask_hw: Sequence[int], margin: float = BOX_MARG
         mask_hw: h and w.
         margin: of a box's width and height, by which it is enlarged on each side.
     """
+    rows, columns = box_sides(boxes, mask_hw, margin)
+    return rows[:, :, None] & columns[:, None]
+
+
+def box_sides(boxes: Tensor, mask_hw: Sequence[int], margin: float = BOX_MARGIN) -> tuple[Tensor, Tensor]:
+    """Return which rows (N, h) and columns (N, w) have their centre in each box, both bool; see `inside_boxes`."""
     left, top, right, bottom = (side[:, None] for side in boxes.unbind(1))  # (N, 1) each
     reach_x, reach_y = margin * (right - left), margin * (bottom - top)
     y, x = (MASK_STRIDE * (torch.arange(side, device=boxes.device) + 0.5) for side in mask_hw)
-    rows = (y >= top - reach_y) & (y <= bottom + reach_y)  # (N, h)
-    columns = (x >= left - reach_x) & (x <= right + reach_x)  # (N, w)
-    return rows[:, :, None] & columns[:, None]
+    rows = (y >= top - reach_y) & (y <= bottom + reach_y)
+    columns = (x >= left - reach_x) & (x <= right + reach_x)
+    return rows, columns
