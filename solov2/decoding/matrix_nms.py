@@ -60,7 +60,7 @@ def count_common_pixels(masks: Tensor) -> Tensor:
     if masks.is_cuda or torch.compiler.is_exporting():
         return masks @ masks.T
     total = masks.new_zeros(len(masks), len(masks))
-    for band in masks.split(-(-masks.shape[1] // BANDS), 1):
+    for band in masks.chunk(BANDS, 1):
         present = torch.nonzero(band.amax(1))[:, 0]
         if len(present) > MAX_BAND_SHARE * len(masks):
             total.addmm_(band, band.T)
