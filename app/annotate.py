@@ -114,8 +114,8 @@ def run(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.inputs, options.out)
     with importing():
         from app.annotate_run import annotate_all
-        from app.annotation.job import Wanted
-    return annotate_all(options, inputs, Wanted(options.video, formats, areas, tuple(options.effect)))
+        from app.annotation.job import WantedOutputs
+    return annotate_all(options, inputs, WantedOutputs(options.video, formats, areas, tuple(options.effect)))
 
 
 def add_ray_options(parser: argparse.ArgumentParser) -> None:
@@ -143,9 +143,9 @@ def run_on_ray(options: argparse.Namespace, formats: tuple[str, ...], areas: tup
     options.ray = check_ray(options.ray)
     options.ray_chunk = options.ray_chunk or CHUNK_FRAMES
     with importing():
-        from app.annotation.job import Wanted
+        from app.annotation.job import WantedOutputs
         from app.cluster.ray_run import annotate_on_ray
-    return annotate_on_ray(options, Wanted(options.video, formats, areas))
+    return annotate_on_ray(options, WantedOutputs(options.video, formats, areas))
 
 
 def formats_of(options: argparse.Namespace) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import cast
 from tqdm import tqdm
 
 from app.annotation.inputs import Input
-from app.annotation.job import Job, ShowProgress, Wanted
+from app.annotation.job import Job, ShowProgress, WantedOutputs
 from app.annotation.jsonl_file import model_header
 from app.annotation.jsonl_lines import as_recorded
 from app.annotation.outcome import Outcome, table
@@ -23,7 +23,7 @@ from app.annotation.settings import Settings
 from app.drawing.effects import check_effects
 from app.drawing.renderer import Renderer
 from app.options import check_classes
-from app.processors.hiding import Hiding
+from app.processors.mask_hold import MaskHold
 from app.processors.tracking import Tracking
 from app.sinks.progress import ProgressSink
 from app.sources import open_source
@@ -86,7 +86,7 @@ def annotate(
     lane = Lane(
         SelectedSource(opened, settings.selection()),
         [*sinks, loop],
-        [as_recorded, Hiding(), Tracking(panel), loop.wait],
+        [as_recorded, MaskHold(), Tracking(panel), loop.wait],
         draw=lambda result: renderer.draw(result, panel.current),
         panel=panel,
     )
@@ -122,7 +122,7 @@ class CallersLoop(Sink):
         """Take it: the stream then yields it."""
 
 
-def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], wanted: Wanted) -> int:
+def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], wanted: WantedOutputs) -> int:
     """Annotate the inputs as the checked options of `app.annotate` say; return the exit code."""
     job = open_job(options, wanted, partial(progress_lines, line=int(len(inputs) > 1)))
     try:
@@ -135,7 +135,7 @@ def annotate_all(options: argparse.Namespace, inputs: Sequence[Input], wanted: W
     return EXIT_WITH_PROBLEMS if any(one.problem or not one.is_done for one in outcomes) else 0
 
 
-def open_job(options: argparse.Namespace, wanted: Wanted, progress: ShowProgress) -> Job:
+def open_job(options: argparse.Namespace, wanted: WantedOutputs, progress: ShowProgress) -> Job:
     """Load the model and make it ready."""
     device = find_device(options.device)
     model = load_runnable(options.model, device, options.dtype, options.input_size)

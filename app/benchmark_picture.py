@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from app.drawing.lettering import Lettering
 from app.drawing.palette import RGB
+from app.drawing.text import TextPainter
 from app.stream.frames import Picture
 
 WIDTH, MARGIN = 1200, 30
@@ -32,7 +32,7 @@ def draw_steps(medians: Mapping[str, Mapping[str, float]], title: str) -> Pictur
     """
     steps = list(dict.fromkeys(step for own in medians.values() for step in own))
     picture = np.full((130 + ROW_HEIGHT * len(medians), WIDTH, 3), PAPER, np.uint8)
-    text = Lettering(17)
+    text = TextPainter(17)
     text.write(picture, title, MARGIN, 28, colour=INK)
     left = MARGIN
     for number, step in enumerate(steps):

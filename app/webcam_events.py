@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from app.events.delivery import Delivery
 from app.events.event_targets import open_target
 from app.events.publishing import Publishing
-from app.processors.hiding import Hiding
+from app.processors.mask_hold import MaskHold
 from app.processors.one_name import OneName
 from app.processors.steadying import Steadying
 from app.processors.tracking import Tracking
@@ -22,7 +22,7 @@ def make_processors(
 ) -> list[Processor]:
     """Return what works on the results of an open source: steadying, tracking, and what needs it."""
     areas, panel = feed.plan.areas, feed.panel
-    first: list[Processor] = [Hiding()]
+    first: list[Processor] = [MaskHold()]
     if not options.all_names:
         first.append(OneName())
     if feed.is_steady:

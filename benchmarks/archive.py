@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from app import annotate
-from app.annotation.job import Wanted
+from app.annotation.job import WantedOutputs
 from app.annotation.jsonl_file import Recording
 from app.annotation.jsonl_lines import encode_line
 from app.cluster.chunk import Chunk
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def drive(arguments: Sequence[str]) -> int:
     """Be `app.annotate --ray` with the cheap model."""
     options = annotate.build_parser().parse_args(arguments)
-    return annotate_on_ray(options, Wanted(), open_fake)
+    return annotate_on_ray(options, WantedOutputs(), open_fake)
 
 
 def compare(setting: Setting) -> bool:

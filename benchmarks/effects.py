@@ -21,7 +21,7 @@ from app.drawing.renderer import Renderer
 from app.events.delivery import Delivery, ShouldStop, Target
 from app.events.publishing import Publishing
 from app.events.record import EventRecord
-from app.processors.hiding import Hiding
+from app.processors.mask_hold import MaskHold
 from app.processors.one_name import OneName
 from app.processors.tracking import Tracking
 from app.processors.watching import Watching
@@ -105,7 +105,7 @@ def main() -> None:
     watched = [Watching([ZONE, LINE], NAMES, panel=panel)(result) for result in tracked]
     print(f"| handing over events | {median_ms(Publishing([delivery], name='b', is_live=True), watched):.3f} |")
     print(f"| one name for each thing | {median_ms(OneName(), fresh()):.2f} |")
-    print(f"| holding what is hidden | {median_ms(Hiding(), fresh()):.2f} |")
+    print(f"| holding what is hidden | {median_ms(MaskHold(), fresh()):.2f} |")
     for spec in EFFECTS:
         effect = parse_effect(spec)
         ms = median_ms(partial(affect, effect), tracked)

@@ -33,7 +33,7 @@ def ordered_map(work: Callable[[Item], Done], items: Iterable[Item], workers: in
 
 
 def _map_in_threads(work: Callable[[Item], Done], items: Iterable[Item], workers: int) -> Iterator[Done]:
-    begun = _Begun[Item, Done](items, workers + 1)
+    begun = _Started[Item, Done](items, workers + 1)
     threads = [
         threading.Thread(target=_work, args=(work, begun), name=f"ordered-map_{number}", daemon=True)
         for number in range(workers)
@@ -53,7 +53,7 @@ def _map_in_threads(work: Callable[[Item], Done], items: Iterable[Item], workers
             thread.join()
 
 
-def _work(work: Callable[[Item], Done], begun: "_Begun[Item, Done]") -> None:
+def _work(work: Callable[[Item], Done], begun: "_Started[Item, Done]") -> None:
     while claimed := begun.claim():
         item, future = claimed
         try:
@@ -62,7 +62,7 @@ def _work(work: Callable[[Item], Done], begun: "_Begun[Item, Done]") -> None:
             future.set_exception(error)
 
 
-class _Begun(Generic[Item, Done]):
+class _Started(Generic[Item, Done]):
     """The items that were taken and whose results were not yet asked for, in order."""
 
     def __init__(self, items: Iterable[Item], capacity: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app import annotate
 from app.annotation.inputs import find_inputs
-from app.annotation.job import Wanted
+from app.annotation.job import WantedOutputs
 from app.annotation.jsonl_file import model_header
 from app.annotation.object_store import StoredOutputs
 from app.annotation.outcome import Outcome
@@ -88,7 +88,7 @@ def annotated_in_chunks(
     formats = annotate.formats_of(options)
     pool = FakePool(options.batch or 1, dies=dies)
     inputs = find_inputs(options.inputs, folder, allows_stores=True)
-    job = job_of(options, folder, Wanted(options.video, formats), pool.ready)
+    job = job_of(options, folder, WantedOutputs(options.video, formats), pool.ready)
     with closing(pool), locked(*(folder / one.name for one in inputs)):
         works = annotate_inputs(job, inputs, stored, pool, chunk_length(chunk, job.settings.batch))
         return finish_inputs(works, stored), pool

@@ -10,7 +10,7 @@ import pytest
 
 from app.drawing.effects import EffectError, apply_effects, load_background
 from app.drawing.renderer import Renderer
-from app.processors.hiding import Hiding
+from app.processors.mask_hold import MaskHold
 from app.stream.controls import ControlPanel, Controls
 from app.stream.effect import HIDE_SCORE, Effect, parse_effect
 from app.stream.frames import Hidden, Picture, Result
@@ -88,7 +88,7 @@ def test_a_background_that_is_no_picture_is_told_in_one_line(tmp_path: Path) -> 
             load_background(path)
 
 
-def hidden_at(hiding: Hiding, seconds: float, *boxes: tuple[int, int, int, int]) -> list[tuple[int, ...]]:
+def hidden_at(hiding: MaskHold, seconds: float, *boxes: tuple[int, int, int, int]) -> list[tuple[int, ...]]:
     result = result_of(noise(), pts=round(seconds * 30), time_base=Fraction(1, 30))
     hidden = Hidden(rectangles(HW, boxes, [0] * len(boxes)), None)
     result = hiding(replace(result, hidden=hidden))
@@ -97,7 +97,7 @@ def hidden_at(hiding: Hiding, seconds: float, *boxes: tuple[int, int, int, int])
 
 
 def test_a_mask_is_held_for_a_second_after_a_miss() -> None:
-    hiding = Hiding()
+    hiding = MaskHold()
     assert hidden_at(hiding, 0, PERSON) == [PERSON]
     assert hidden_at(hiding, 0.1) == [PERSON]
     assert hidden_at(hiding, 1.0) == [PERSON]
@@ -105,7 +105,7 @@ def test_a_mask_is_held_for_a_second_after_a_miss() -> None:
 
 
 def test_a_mask_that_is_found_again_is_held_no_more_and_one_that_shrinks_is() -> None:
-    hiding = Hiding()
+    hiding = MaskHold()
     hidden_at(hiding, 0, PERSON)
     moved = (22, 30, 62, 90)
     assert hidden_at(hiding, 0.1, moved) == [moved]
@@ -131,7 +131,7 @@ def test_less_certain_instances_and_unwanted_classes_are_hidden_from_the_first_f
     lane = Lane(
         FakeSource(3, frame_hw=HW),
         [FakeSink(on_write=keep)],
-        [Hiding()],
+        [MaskHold()],
         draw=lambda result: renderer.draw(result, panel.current),
         panel=panel,
     )

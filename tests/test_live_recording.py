@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from app.sinks.live_video_sink import LiveVideoSink
-from app.sinks.mp4_boxes import show_fragments_again, whole_boxes
+from app.sinks.mp4_boxes import complete_boxes, show_fragments_again
 from app.sinks.recording_plan import FileNames, RecordingPlan
 from app.stream.frames import Frame, Result
 from app.stream.sound import SOUND_RATE, Sound, SoundBuffer
@@ -61,7 +61,7 @@ def test_pictures_keep_their_own_distances(tmp_path: Path, suffix: str) -> None:
     tolerance = 0.0006 if suffix == ".mkv" else 2e-6  # Matroska counts milliseconds
     assert seconds_in(path) == pytest.approx([(t - times[0]) / 1e6 for t in times], abs=tolerance)
     if suffix == ".mp4":
-        assert [name for name, _ in whole_boxes(path)] == [b"ftyp", b"free", b"mdat", b"moov"], "one index for all"
+        assert [name for name, _ in complete_boxes(path)] == [b"ftyp", b"free", b"mdat", b"moov"], "one index for all"
 
 
 @FORMATS
@@ -198,7 +198,7 @@ def test_a_full_disk_is_told_and_recording_is_tried_again(tmp_path: Path, suffix
 def test_an_index_that_the_full_disk_cut_off_gives_the_fragments_back(tmp_path: Path) -> None:
     (path,) = record(LiveVideoSink(tmp_path / "out.mp4"), uneven_times(120))
     whole = seconds_in(path)
-    moov = whole_boxes(path)[-2][1]
+    moov = complete_boxes(path)[-2][1]
     os.truncate(path, moov + 20)
     show_fragments_again(path)
     assert seconds_in(path) == pytest.approx(whole, abs=1e-5)

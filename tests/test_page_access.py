@@ -18,7 +18,7 @@ from app.page.server_options import (
     models_of,
 )
 from app.page.site import Site
-from app.page.source_fields import ADDRESS, CAMERA, FILE, SourceWish, file_choices, find_single, kinds_of
+from app.page.source_fields import ADDRESS, CAMERA, FILE, SourceRequest, file_choices, find_single, kinds_of
 from app.sources.camera import Camera
 from app.sources.network import open_network
 from app.stream_errors import AppError, SourceError
@@ -69,13 +69,13 @@ def test_a_number_never_names_a_folder_of_the_server(tmp_path: Path, monkeypatch
     write_picture(tmp_path / "20240101" / "secret.png", grey(1))
     site = cast(Site, SimpleNamespace(access=Access(cameras=True)))
     with pytest.raises(SourceError, match="a camera is a number such as 0"):
-        find_single(site, SourceWish(CAMERA, camera="20240101"))
+        find_single(site, SourceRequest(CAMERA, camera="20240101"))
 
 
 def test_a_playlist_of_an_open_folder_opens_no_other_file(clips: Path) -> None:
     (clips / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n")
     site = cast(Site, SimpleNamespace(access=Access((clips,))))
-    _, opens = find_single(site, SourceWish(FILE, file=str(clips / "list.mp4")))
+    _, opens = find_single(site, SourceRequest(FILE, file=str(clips / "list.mp4")))
     with pytest.raises(SourceError, match="this is not a video that can be read"):
         opens()
 
@@ -109,7 +109,7 @@ def test_an_address_may_be_reached_if_its_host_fits_a_pattern() -> None:
 def test_an_address_leads_elsewhere_only_where_all_may_be_reached() -> None:
     for addresses, stays in (("10.0.0.7",), True), (("*",), False):
         site = cast(Site, SimpleNamespace(access=Access(addresses=addresses)))
-        name, opens = find_single(site, SourceWish(ADDRESS, address=" rtsp://me:secret@10.0.0.7/live "))
+        name, opens = find_single(site, SourceRequest(ADDRESS, address=" rtsp://me:secret@10.0.0.7/live "))
         assert name == "rtsp://10.0.0.7/…"
         assert isinstance(opens, partial)
         assert opens.func is open_network

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from app.page import limits
 from app.page.connections import HEAD_SECONDS, close_silent
 from app.page.limits import Limits, bytes_in
-from app.page.senders import MAX_BACK_OFF_SECONDS, Guesses, Places, sender_of
+from app.page.senders import MAX_BACK_OFF_SECONDS, LoginThrottle, RequestSlots, sender_of
 
 MB = 1 << 20
 
@@ -141,13 +141,13 @@ def test_passwords_are_not_guessed_by_trying(send: Sender) -> None:
 
 
 def test_tries_at_the_same_moment_are_counted_before_they_end() -> None:
-    guesses = Guesses(lambda: 100.0)
+    guesses = LoginThrottle(lambda: 100.0)
     assert [guesses.begin("anna") > 0 for _ in range(300)] == [False] * 5 + [True] * 295
 
 
 def test_the_pause_after_wrong_passwords_doubles_and_ends() -> None:
     now = [0.0]
-    guesses = Guesses(lambda: now[0])
+    guesses = LoginThrottle(lambda: now[0])
     pauses = []
     for _ in range(10):
         while not (pause := guesses.begin("anna")):
@@ -162,7 +162,7 @@ def test_the_pause_after_wrong_passwords_doubles_and_ends() -> None:
 
 def test_what_is_known_of_guessers_is_bounded() -> None:
     now = [0.0]
-    guesses = Guesses(lambda: now[0])
+    guesses = LoginThrottle(lambda: now[0])
     for number in range(25_000):
         now[0] += 0.1
         guesses.begin(str(number))
@@ -179,7 +179,7 @@ def test_a_sender_is_an_address_or_a_network(host: str, who: str) -> None:
 
 def test_pictures_wait_before_they_are_read_and_each_sender_has_one_place() -> None:
     async def try_it() -> None:
-        places = Places(total=2, each=1, max_waiting=3)
+        places = RequestSlots(total=2, each=1, max_waiting=3)
         inside: list[str] = []
         doors = {who: asyncio.Event() for who in ("anna", "otto", "eve")}
 
@@ -206,7 +206,7 @@ def test_pictures_wait_before_they_are_read_and_each_sender_has_one_place() -> N
 
 def test_who_leaves_while_waiting_for_a_place_takes_none() -> None:
     async def try_it() -> None:
-        places = Places(total=1, each=1, max_waiting=1)
+        places = RequestSlots(total=1, each=1, max_waiting=1)
 
         async def enter() -> None:
             async with places.take("anna"):

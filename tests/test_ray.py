@@ -14,7 +14,7 @@ import pytest
 
 from app import annotate
 from app.annotation.inputs import find_inputs
-from app.annotation.job import Wanted
+from app.annotation.job import WantedOutputs
 from app.cluster.archive import job_of
 from app.cluster.archive_input import ArchiveInput
 from app.cluster.chunk_worker import ModelOptions
@@ -66,7 +66,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
             os.kill(busy[0].pid, signal.SIGKILL)
 
     with closing(ray_pool.RayPool("local", 2, MODEL, open_slow)) as pool:
-        job = job_of(options, tmp_path / "out", Wanted(), pool.ready)
+        job = job_of(options, tmp_path / "out", WantedOutputs(), pool.ready)
         works = [ArchiveInput(job, one) for one in find_inputs([str(clip)], tmp_path / "out")]
         Schedule(works, job.settings, 7).run(pool, kill_one)
         states = pool.states()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from app.drawing import renderer as renderer_module
-from app.drawing.lettering import Lettering
 from app.drawing.palette import instance_colour
 from app.drawing.readout import readout_rectangle
 from app.drawing.renderer import Renderer, paint_masks
+from app.drawing.text import TextPainter
 from app.stream.controls import Controls
 from app.stream.stats import StatsSnapshot, StreamStats
 from tests.fake_instances import rectangles, result_of
@@ -133,7 +133,7 @@ def test_no_tag_lies_under_the_readout(renderer: Renderer) -> None:
     controls = replace(NOTHING, show_labels=True)
     with_readout = renderer.draw(result, replace(controls, show_readout=True), SNAPSHOT)
     readout_alone = renderer.draw(result_of(grey(480, 640)), replace(controls, show_readout=True), SNAPSHOT)
-    x1, y1, x2, y2 = readout_rectangle(Lettering(11), SNAPSHOT)
+    x1, y1, x2, y2 = readout_rectangle(TextPainter(11), SNAPSHOT)
     assert (with_readout[y1:y2, x1:x2] == readout_alone[y1:y2, x1:x2]).all()
     assert changed(with_readout, readout_alone).any()
 
@@ -158,7 +158,7 @@ def test_the_readout_shows_each_number(renderer: Renderer, field: str) -> None:
 )
 def test_the_readout_grows_by_a_line_for_what_was_lost(renderer: Renderer, lost: dict[str, Any]) -> None:
     lossy = replace(SNAPSHOT, dropped={}, reconnects=0, stalls=0)
-    before, after = (readout_rectangle(Lettering(11), one) for one in (lossy, replace(lossy, **lost)))
+    before, after = (readout_rectangle(TextPainter(11), one) for one in (lossy, replace(lossy, **lost)))
     assert after[3] > before[3]
     x1, _, x2, _ = after
     picture = renderer.draw(result_of(grey(480, 640)), Controls(), replace(lossy, **lost))

@@ -16,7 +16,7 @@ import pytest
 from app.sinks import encoder, mp4
 from app.sinks.encoder import NVENC, X264, Encoder, find_encoder, works
 from app.sinks.mp4 import Mp4Writer
-from app.sinks.mp4_boxes import whole_boxes
+from app.sinks.mp4_boxes import complete_boxes
 from app.sinks.video_sink import VideoSink
 from app.sources import open_source
 from app.stream_errors import SinkError
@@ -327,9 +327,9 @@ def test_boxes_of_more_than_four_gigabytes_are_whole(tmp_path: Path) -> None:
             file.write(struct.pack(">I4s", 8, name))
         file.write(struct.pack(">I4sQ", 1, b"mdat", size))
         file.truncate(16 + size)  # takes no room on the disk
-    assert whole_boxes(path) == [(b"ftyp", 8), (b"moov", 16), (b"mdat", 16 + size)]
+    assert complete_boxes(path) == [(b"ftyp", 8), (b"moov", 16), (b"mdat", 16 + size)]
     os.truncate(path, 15 + size)
-    assert [name for name, _ in whole_boxes(path)] == [b"ftyp", b"moov"]
+    assert [name for name, _ in complete_boxes(path)] == [b"ftyp", b"moov"]
 
 
 def test_a_colon_in_a_name_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.drawing.area_overlay import caption, draw_areas
-from app.drawing.lettering import Lettering
+from app.drawing.text import TextPainter
 from app.processors.area_shares import LineShares, ZoneShares
 from app.processors.presence import CONFIRM_FRAMES
 from app.processors.watching import Watching
@@ -140,7 +140,7 @@ def test_events_hold_masks_where_that_is_asked_for() -> None:
 
 def test_zones_are_drawn_where_they_are() -> None:
     picture = np.zeros((*HW, 3), np.uint8)
-    draw_areas(picture, [AreaState(LEFT_HALF, {"cat": ClassCounts(inside=2)})], Lettering(11), 1)
+    draw_areas(picture, [AreaState(LEFT_HALF, {"cat": ClassCounts(inside=2)})], TextPainter(11), 1)
     assert picture[50, 50].any()
     assert not picture[50, 150].any()
     assert caption(AreaState(LEFT_HALF, {"cat": ClassCounts(inside=2)})) == "left half: 2 cat"

@@ -21,7 +21,7 @@ from app.annotation.resumable_tracking import Recorded, rebuild
 from app.annotation.settings import Settings
 from app.drawing.renderer import Renderer
 from app.interrupt import Interrupt
-from app.processors.hiding import Hiding
+from app.processors.mask_hold import MaskHold
 from app.processors.tracker import Tracker
 from app.processors.tracking import Tracking
 from app.processors.watching import Watching
@@ -50,7 +50,7 @@ PARTIAL_VIDEO_NAME = "annotated.partial.mp4"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedOutputs:
     """Which outputs are wanted beside the lines.
 
     Attributes:
@@ -86,7 +86,7 @@ class Job:
     out: Path
     settings: Settings
     model_header: dict[str, Any]
-    wanted: Wanted
+    wanted: WantedOutputs
     predictor: Predictor
     progress: ShowProgress
 
@@ -197,7 +197,7 @@ class Job:
     def _lane(self, source: SelectedSource, sinks: Sequence[Sink], tracker: Tracker, recall: Recorded | None) -> Lane:
         """Return the lane of an input; the video needs all frames, and gets those that are recorded from the lines."""
         panel = ControlPanel(self.settings.controls(self.wanted.effects))
-        processors: list[Processor] = [as_recorded, Hiding(), Tracking(panel, tracker)]
+        processors: list[Processor] = [as_recorded, MaskHold(), Tracking(panel, tracker)]
         if self.wanted.areas:
             processors.append(Watching(self.wanted.areas, self.predictor.class_names, panel=panel))
         return Lane(source, sinks, processors, draw=self._draw, panel=panel, recall=recall)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from app.annotate_run import is_terminal, progress_lines
 from app.annotation.inputs import Input
-from app.annotation.job import Job, Wanted
+from app.annotation.job import Job, WantedOutputs
 from app.annotation.object_store import LocalCopies, StoredOutputs
 from app.annotation.outcome import Outcome, table
 from app.annotation.settings import Settings
@@ -26,7 +26,7 @@ from app.stream_errors import AppError
 from solov2 import Instances
 
 
-def job_of(options: argparse.Namespace, out: Path, wanted: Wanted, ready: Ready) -> Job:
+def job_of(options: argparse.Namespace, out: Path, wanted: WantedOutputs, ready: Ready) -> Job:
     """Return what all inputs have in common, of which the workers know the part about the model."""
     names = tuple(ready.header["classes"])
     classes = check_classes(options.classes, names)

@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 
 from app.annotate_run import EXIT_WITH_PROBLEMS
 from app.annotation.inputs import find_inputs
-from app.annotation.job import Wanted
+from app.annotation.job import WantedOutputs
 from app.annotation.object_store import StoredOutputs, store_protocol
 from app.cluster.archive import annotate_inputs, finish_inputs, job_of, report
 from app.cluster.chunk import chunk_length
@@ -23,7 +23,7 @@ from solov2.errors import printable
 from solov2.output_lock import locked
 
 
-def annotate_on_ray(options: argparse.Namespace, wanted: Wanted, opener: OpenModel = open_model) -> int:
+def annotate_on_ray(options: argparse.Namespace, wanted: WantedOutputs, opener: OpenModel = open_model) -> int:
     """Annotate as the checked options of `app.annotate` say, on a Ray cluster; return the exit code."""
     stored = open_outputs(options.out)
     out = stored.staging if stored else Path(options.out)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from app.drawing.lettering import SEMIBOLD, Lettering, fill_pill
 from app.drawing.palette import INK, RGB, instance_colour
+from app.drawing.text import SEMIBOLD, TextPainter, fill_pill
 from app.stream.areas import AreaState
 from app.stream.frames import Picture
 
@@ -15,7 +15,7 @@ FIRST_COLOUR = 90  # labels of COCO's classes stay below, so that no zone looks 
 ARROW_FRACTION = 0.03  # of the picture's short side
 
 
-def draw_areas(picture: Picture, states: Sequence[AreaState], lettering: Lettering, line_px: int) -> None:
+def draw_areas(picture: Picture, states: Sequence[AreaState], lettering: TextPainter, line_px: int) -> None:
     """Draw each zone and line, and what was counted there, into `picture` (H, W, 3) uint8 RGB, in place."""
     for number, state in enumerate(states):
         colour = instance_colour(FIRST_COLOUR + number, 0)
@@ -66,7 +66,7 @@ def _draw_arrow(picture: Picture, points: np.ndarray, colour: RGB, thickness: in
     cv2.arrowedLine(picture, ends[0], ends[1], colour, thickness, cv2.LINE_AA, tipLength=0.5)
 
 
-def _write(picture: Picture, text: str, anchor_xy: Sequence[int], colour: RGB, lettering: Lettering) -> None:
+def _write(picture: Picture, text: str, anchor_xy: Sequence[int], colour: RGB, lettering: TextPainter) -> None:
     """Write `text` on a pill below a point, inside the picture; what is too large for it is left out."""
     padding = round(0.6 * lettering.size_px)
     width, height = lettering.width(text, SEMIBOLD) + 2 * padding, 2 * round(0.78 * lettering.size_px)

@@ -2,8 +2,8 @@
 
 import cv2
 
-from app.drawing.lettering import SEMIBOLD, Lettering, fill_rounded
 from app.drawing.palette import INK, PAPER, RGB
+from app.drawing.text import SEMIBOLD, TextPainter, fill_rounded
 from app.stream.frames import Picture
 from app.stream.reporter import interruptions
 from app.stream.stats import StatsSnapshot
@@ -13,7 +13,7 @@ FAINT: RGB = (176, 184, 198)
 DASH = "-"  # as long as there is no rate
 
 
-def readout_rectangle(lettering: Lettering, snapshot: StatsSnapshot) -> tuple[int, int, int, int]:
+def readout_rectangle(lettering: TextPainter, snapshot: StatsSnapshot) -> tuple[int, int, int, int]:
     """Where the panel lies, xyxy in px from the picture's upper left corner; it grows only with causes of loss."""
     size = lettering.size_px
     margin = round(0.7 * size)
@@ -22,7 +22,7 @@ def readout_rectangle(lettering: Lettering, snapshot: StatsSnapshot) -> tuple[in
     return margin, margin, margin + width, margin + height
 
 
-def draw_readout(picture: Picture, snapshot: StatsSnapshot, lettering: Lettering) -> None:
+def draw_readout(picture: Picture, snapshot: StatsSnapshot, lettering: TextPainter) -> None:
     """Draw the numbers of `snapshot`; a picture too small for the panel gets none."""
     x1, y1, x2, y2 = readout_rectangle(lettering, snapshot)
     if x2 > picture.shape[1] or y2 > picture.shape[0]:
@@ -49,21 +49,21 @@ def _lines(snapshot: StatsSnapshot) -> list[tuple[str, str, str]]:
     ]
 
 
-def _write_line(panel: Picture, name: str, value: str, unit: str, middle: float, lettering: Lettering) -> None:
+def _write_line(panel: Picture, name: str, value: str, unit: str, middle: float, lettering: TextPainter) -> None:
     value_right = _unit_left(lettering) - round(0.35 * lettering.size_px)
     lettering.write(panel, name, _padding(lettering), middle, colour=FAINT)
     lettering.write(panel, value, value_right - lettering.width(value, SEMIBOLD), middle, colour=PAPER, weight=SEMIBOLD)
     lettering.write(panel, unit, _unit_left(lettering), middle, colour=FAINT)
 
 
-def _unit_left(lettering: Lettering) -> int:
+def _unit_left(lettering: TextPainter) -> int:
     widest = lettering.width("inference") + lettering.width("00000", SEMIBOLD)
     return _padding(lettering) + widest + round(1.2 * lettering.size_px)
 
 
-def _padding(lettering: Lettering) -> int:
+def _padding(lettering: TextPainter) -> int:
     return round(0.8 * lettering.size_px)
 
 
-def _line_height(lettering: Lettering) -> int:
+def _line_height(lettering: TextPainter) -> int:
     return round(1.45 * lettering.size_px)

@@ -9,10 +9,10 @@ from cv2.typing import MatLike
 
 from app.drawing.area_overlay import draw_areas
 from app.drawing.effects import apply_effects
-from app.drawing.lettering import Lettering
 from app.drawing.palette import RGB, instance_colours
 from app.drawing.readout import draw_readout, readout_rectangle
 from app.drawing.tags import Tag, draw_tags, mask_tops
+from app.drawing.text import TextPainter
 from app.stream.controls import Controls
 from app.stream.frames import Picture, Result
 from app.stream.stats import StatsSnapshot
@@ -94,8 +94,8 @@ class Renderer:
         return [Tag(*parts) for parts in zip(names, instances.scores.tolist(), colours, tops, strict=True)]
 
 
-def _lettering(picture: Picture) -> Lettering:
-    return Lettering(max(MIN_TEXT_PX, round(min(picture.shape[:2]) * TEXT_FRACTION)))
+def _lettering(picture: Picture) -> TextPainter:
+    return TextPainter(max(MIN_TEXT_PX, round(min(picture.shape[:2]) * TEXT_FRACTION)))
 
 
 def paint_masks(

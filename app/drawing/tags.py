@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.drawing.lettering import SEMIBOLD, Lettering, fill_pill
 from app.drawing.palette import INK, RGB
+from app.drawing.text import SEMIBOLD, TextPainter, fill_pill
 from app.stream.frames import Picture
 
 Rectangle = tuple[int, int, int, int]
@@ -57,7 +57,7 @@ def _top_of_largest(seen: npt.NDArray[np.bool_]) -> tuple[int, int] | None:
     return round(PART_STEP_PX * float(columns.mean())), PART_STEP_PX * row
 
 
-def draw_tags(picture: Picture, tags: Sequence[Tag], lettering: Lettering, keep_free: Rectangle) -> None:
+def draw_tags(picture: Picture, tags: Sequence[Tag], lettering: TextPainter, keep_free: Rectangle) -> None:
     """Draw `tags`, best first: the earlier ones choose their place first, and lie on top where it gets tight.
 
     A tag stands above its anchor. Where that leaves the picture, or covers a tag before it or `keep_free` (xyxy), it
@@ -94,16 +94,16 @@ def _choose_place(
     return x, top, x + width, top + height
 
 
-def _tag_width(tag: Tag, lettering: Lettering) -> int:
+def _tag_width(tag: Tag, lettering: TextPainter) -> int:
     padding = 2 * _padding(lettering)
     return padding + lettering.width(f"{tag.name} ", SEMIBOLD) + lettering.width(f"{tag.score:.2f}")
 
 
-def _write_tag(picture: Picture, tag: Tag, left: int, middle: float, lettering: Lettering) -> None:
+def _write_tag(picture: Picture, tag: Tag, left: int, middle: float, lettering: TextPainter) -> None:
     x = left + _padding(lettering)
     lettering.write(picture, tag.name, x, middle, colour=INK, weight=SEMIBOLD)
     lettering.write(picture, f"{tag.score:.2f}", x + lettering.width(f"{tag.name} ", SEMIBOLD), middle, colour=INK)
 
 
-def _padding(lettering: Lettering) -> int:
+def _padding(lettering: TextPainter) -> int:
     return round(0.6 * lettering.size_px)

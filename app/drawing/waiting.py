@@ -5,9 +5,9 @@ import time
 import cv2
 import numpy as np
 
-from app.drawing.lettering import SEMIBOLD, Lettering, fill_rounded
 from app.drawing.palette import INK, PAPER
 from app.drawing.readout import FAINT
+from app.drawing.text import SEMIBOLD, TextPainter, fill_rounded
 from app.stream.frames import Picture
 from app.stream.reporter import HasStatus
 from app.stream.source_status import SourceStatus
@@ -44,7 +44,7 @@ def draw_waiting(last: Picture | None, name: str, status: SourceStatus, now: flo
     """
     now = time.monotonic() if now is None else now
     picture = _greyed(last)
-    lettering = Lettering(max(_MIN_TEXT_PX, round(min(picture.shape[:2]) * _TEXT_FRACTION)))
+    lettering = TextPainter(max(_MIN_TEXT_PX, round(min(picture.shape[:2]) * _TEXT_FRACTION)))
     lines = [_title(status), name, *_details(status, now)]
     _draw_card(picture, [_shortened(line, lettering, picture.shape[1]) for line in lines], lettering)
     return picture
@@ -70,7 +70,7 @@ def _details(status: SourceStatus, now: float) -> list[str]:
     return [f"{status.reason}, {since}", f"next try in {max(0.0, status.next_try_at - now):.0f} s"]
 
 
-def _shortened(line: str, lettering: Lettering, picture_width: int) -> str:
+def _shortened(line: str, lettering: TextPainter, picture_width: int) -> str:
     widest = _MAX_WIDTH * picture_width - 2 * lettering.size_px
     if lettering.width(line, SEMIBOLD) <= widest:
         return line
@@ -79,7 +79,7 @@ def _shortened(line: str, lettering: Lettering, picture_width: int) -> str:
     return line + "…"
 
 
-def _draw_card(picture: Picture, lines: list[str], lettering: Lettering) -> None:
+def _draw_card(picture: Picture, lines: list[str], lettering: TextPainter) -> None:
     size = lettering.size_px
     line_height = round(1.6 * size)
     width = max(lettering.width(line, SEMIBOLD) for line in lines) + 2 * size

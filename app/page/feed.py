@@ -7,7 +7,7 @@ from app.drawing.renderer import Renderer
 from app.drawing.waiting import WaitingCard
 from app.page.choice import SourceChoice
 from app.page.view import View
-from app.processors.hiding import Hiding
+from app.processors.mask_hold import MaskHold
 from app.processors.one_name import OneName
 from app.processors.steadying import SCORE_SLACK, Steadying
 from app.processors.tracking import Tracking
@@ -78,7 +78,7 @@ class Feed:
         return Lane(
             self.source,
             sinks,
-            [Hiding(), OneName(), *([Steadying(panel)] if self.is_steady else []), Tracking(panel)],
+            [MaskHold(), OneName(), *([Steadying(panel)] if self.is_steady else []), Tracking(panel)],
             draw=draw,
             panel=panel,
             stats=self.stats,

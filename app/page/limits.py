@@ -10,7 +10,7 @@ from typing import NoReturn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.page.senders import Guesses, sender_of
+from app.page.senders import LoginThrottle, sender_of
 
 MAX_ADDRESS_BYTES = 4000
 MAX_BODY_BYTES = 1 << 20  # of anything but files
@@ -36,7 +36,7 @@ class Limits:
             folder: where uploads are kept.
         """
         self._app, self._max_file_bytes, self._folder = app, max_file_bytes, folder
-        self._guesses = Guesses()
+        self._guesses = LoginThrottle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request within the limits."""

@@ -10,7 +10,7 @@ import gradio as gr
 from app.page.choice import Choice
 from app.page.effect_fields import EffectFields, effect_fields, effects_of, show_effect_details, shown_effects
 from app.page.site import Site
-from app.page.source_fields import STARTS, SourceFields, SourceWish, chosen_sources, show_details, source_fields
+from app.page.source_fields import STARTS, SourceFields, SourceRequest, chosen_sources, show_details, source_fields
 from app.page.stream_runner import ALL
 from solov2 import SOLOv2Error
 from solov2.runtime.device import find_device
@@ -92,15 +92,15 @@ def connect_start(
     model, device, refusal = others
     viewer = gr.Textbox(visible=False)
 
-    def begin_theirs(*values: Any) -> str:
+    def begin_visitor_stream(*values: Any) -> str:
         kind, address, file, camera, repeat, model_name, device_name, viewer_id = values
-        wish = SourceWish(kind, address=address, file=file, camera=camera, repeat=repeat, viewer=viewer_id)
+        wish = SourceRequest(kind, address=address, file=file, camera=camera, repeat=repeat, viewer=viewer_id)
         return begin(site, wish, model_name, device_name)
 
     fields.kind.change(partial(show_details, site), fields.kind, [*fields.details(), start], js=TELL_KIND, **QUICK)
     inputs = [fields.kind, *fields.details(), model, device, viewer]
     for event in (start.click, fields.address.submit):
-        event(begin_theirs, inputs, refusal, js=WITH_VIEWER, **QUICK)
+        event(begin_visitor_stream, inputs, refusal, js=WITH_VIEWER, **QUICK)
 
 
 def model_fields(site: Site) -> tuple[gr.Dropdown, gr.Dropdown]:
@@ -213,7 +213,7 @@ def offer_classes(site: Site, model_name: str, source: float | None) -> list[gr.
     return [gr.Dropdown(choices=known, value=sorted(set(known) & chosen)), gr.Dropdown(choices=known)]
 
 
-def begin(site: Site, wish: SourceWish, model: str, device: str) -> str:
+def begin(site: Site, wish: SourceRequest, model: str, device: str) -> str:
     """Start the stream that a visitor wants; return why not, as HTML, or nothing."""
     try:
         site.engine.start(Choice(chosen_sources(site, wish), model, device))

@@ -9,12 +9,12 @@ from ipaddress import ip_address, ip_network
 
 from starlette.types import Scope
 
-MAX_GUESSES, GUESS_SECONDS = 5, 60.0
+MAX_ATTEMPTS, ATTEMPT_SECONDS = 5, 60.0
 MAX_BACK_OFF_SECONDS = 3600.0
-MAX_GUESSERS = 10_000
+MAX_SENDERS = 10_000
 
 
-class Guesses:
+class LoginThrottle:
     """Counts failed logins by sender: five a minute, and after each five a pause that doubles, up to an hour."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,11 +29,11 @@ class Guesses:
         until, pause = self._closed_until.get(who, (0.0, 0.0))
         if now < until:
             return until - now
-        if len(self._begun) >= MAX_GUESSERS:
+        if len(self._begun) >= MAX_SENDERS:
             self._drop_old(now)
-        tries = self._begun.setdefault(who, deque(maxlen=MAX_GUESSES))
-        if len(tries) == MAX_GUESSES and now - tries[0] < GUESS_SECONDS:
-            pause = min(max(GUESS_SECONDS, 2 * pause), MAX_BACK_OFF_SECONDS)
+        tries = self._begun.setdefault(who, deque(maxlen=MAX_ATTEMPTS))
+        if len(tries) == MAX_ATTEMPTS and now - tries[0] < ATTEMPT_SECONDS:
+            pause = min(max(ATTEMPT_SECONDS, 2 * pause), MAX_BACK_OFF_SECONDS)
             self._closed_until[who] = now + pause, pause
             tries.clear()
             return pause
@@ -46,7 +46,7 @@ class Guesses:
         self._closed_until.pop(who, None)
 
     def _drop_old(self, now: float) -> None:
-        for who in [who for who, tries in self._begun.items() if not tries or now - tries[-1] > GUESS_SECONDS]:
+        for who in [who for who, tries in self._begun.items() if not tries or now - tries[-1] > ATTEMPT_SECONDS]:
             del self._begun[who]
         for who in [who for who, (until, pause) in self._closed_until.items() if now > until + pause]:
             del self._closed_until[who]
@@ -62,7 +62,7 @@ def sender_of(scope: Scope) -> str:
     return str(ip_network((address, 64), strict=False)) if address.version == 6 else host
 
 
-class Places:
+class RequestSlots:
     """Lets a few at a time read and work, of each sender fewer, and only so many wait."""
 
     def __init__(self, total: int, each: int, max_waiting: int) -> None:

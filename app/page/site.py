@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from app.page.access import Access
 from app.page.choice import Choice, SourceChoice
 from app.page.jobs import Jobs
-from app.page.senders import Places
+from app.page.senders import RequestSlots
 from app.page.stream_runner import Engine
 
 BLOCKS_ATTRIBUTE = "solov2_site"
@@ -41,7 +41,7 @@ class Site:
     recordings: dict[int, Path] = field(default_factory=dict)
     is_closed: bool = False
     jobs: Jobs = field(init=False)
-    pictures: Places = field(default_factory=lambda: Places(total=2, each=1, max_waiting=30))
+    pictures: RequestSlots = field(default_factory=lambda: RequestSlots(total=2, each=1, max_waiting=30))
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:

@@ -49,7 +49,7 @@ class BadMessageError(Exception):
     """A browser has sent what no page of ours sends."""
 
 
-class Wish(BaseModel):
+class ClientMessage(BaseModel):
     """What a browser may ask for, one thing at a time."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -70,10 +70,10 @@ async def serve_socket(connection: WebSocket) -> None:
     if len(site.engine.viewers()) >= MAX_VIEWERS:
         await connection.close(TRY_LATER, f"{MAX_VIEWERS} are looking already")
         return
-    await _Visit(connection, site, viewer).serve()
+    await _BrowserConnection(connection, site, viewer).serve()
 
 
-class _Visit:
+class _BrowserConnection:
     """One browser, as long as it is connected."""
 
     def __init__(self, connection: WebSocket, site: Site, viewer_id: str) -> None:
@@ -171,7 +171,7 @@ class _Visit:
 
     async def _obey(self, text: str) -> None:
         try:
-            wish = Wish.model_validate_json(text if len(text) <= MAX_TEXT else "")
+            wish = ClientMessage.model_validate_json(text if len(text) <= MAX_TEXT else "")
         except ValidationError:
             raise BadMessageError from None
         if wish.ready is not None:

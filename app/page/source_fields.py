@@ -55,7 +55,7 @@ class SourceFields:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceWish:
+class SourceRequest:
     """What the widgets of the source say.
 
     Attributes:
@@ -120,7 +120,7 @@ def file_choices(paths: list[str]) -> list[tuple[str, str]]:
     return [(f"{Path(path).name} · {Path(path).parent}", path) for path in paths]
 
 
-def chosen_sources(site: Site, wish: SourceWish) -> tuple[SourceChoice, ...]:
+def chosen_sources(site: Site, wish: SourceRequest) -> tuple[SourceChoice, ...]:
     """Return the sources that a visitor has chosen.
 
     Raises:
@@ -134,7 +134,7 @@ def chosen_sources(site: Site, wish: SourceWish) -> tuple[SourceChoice, ...]:
     return (SourceChoice(name, opens),)
 
 
-def find_single(site: Site, wish: SourceWish) -> tuple[str, Callable[[], Source]]:
+def find_single(site: Site, wish: SourceRequest) -> tuple[str, Callable[[], Source]]:
     """Return what one source is called and what opens it; see `chosen_sources`."""
     access = site.access
     if wish.kind == DEMO:

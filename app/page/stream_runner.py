@@ -61,7 +61,7 @@ class Engine:
 
     def start(self, choice: Choice) -> None:
         """Stream `choice`, instead of what was streamed before; returns at once."""
-        run = Run(choice, tuple(map(self._view_of, choice.sources)), self._carry_out)
+        run = Run(choice, tuple(map(self._view_of, choice.sources)), self._execute)
         with self._lock:
             self.problem = ""
             if self._next is not None:
@@ -238,14 +238,14 @@ class Engine:
         controls = replace(source.controls, effects=self.fixed_effects)
         return self._named_views.setdefault(source.name, View(ControlPanel(controls)))
 
-    def _carry_out(self, run: Run) -> None:
+    def _execute(self, run: Run) -> None:
         """Run in the thread of `run`: load its model, take the place of the run before, stream, keep what went wrong.
 
         Every exception is caught, as there is no caller: a bug must not leave visitors with a stream that seems to run.
         """
         try:
             model = self.models.get(run.choice.model, run.choice.device)
-            if self._takes_its_turn(run, tuple(model.class_names)):
+            if self._becomes_current(run, tuple(model.class_names)):
                 with self._streaming:
                     self._stream(run, model)
             ending = Progress("ended", "Stopped" if run.is_stopped() else "The source has ended")
@@ -260,7 +260,7 @@ class Engine:
                 self._next = None
                 self.problem = ending.message
 
-    def _takes_its_turn(self, run: Run, class_names: tuple[str, ...]) -> bool:
+    def _becomes_current(self, run: Run, class_names: tuple[str, ...]) -> bool:
         """Let `run` take the place of the run before it, unless it is stopped; return whether it does.
 
         Raises:

@@ -50,10 +50,10 @@ def video_tab(site: Site) -> None:
 
     # Gradio passes a gr.Request by its annotation, to a positional argument of a plain function without *args
 
-    def take_theirs(uploads: list[str], request: gr.Request) -> tuple[Any, ...]:
+    def take_visitor_uploads(uploads: list[str], request: gr.Request) -> tuple[Any, ...]:
         return take_uploads(site, request.session_hash or "", uploads or [])
 
-    def annotate_theirs(
+    def annotate_visitor_videos(
         model: str,
         device: str,
         score: float,
@@ -71,13 +71,13 @@ def video_tab(site: Site) -> None:
         choice = Choice(model, device, Settings(score=score, track=track), effects or ())
         yield from annotate_waiting(site, request.session_hash or "", choice, chosen)
 
-    def cancel_theirs(request: gr.Request) -> str:
+    def cancel_visitor_jobs(request: gr.Request) -> str:
         visit = request.session_hash or ""
         site.jobs.cancel(visit)
         return progress_table(site.jobs.of(visit))
 
-    begin.click(take_theirs, uploads, [uploads, progress, cancel], **QUICK).then(
-        annotate_theirs,
+    begin.click(take_visitor_uploads, uploads, [uploads, progress, cancel], **QUICK).then(
+        annotate_visitor_videos,
         [model, device, score, track, chosen, *effect.all()],
         [progress, chosen, result, cancel],
         show_progress="hidden",
@@ -86,7 +86,7 @@ def video_tab(site: Site) -> None:
     )
     effect.kind.input(show_effect_details, effect.kind, [effect.classes, effect.picture], **QUICK)
     model.input(lambda name: gr.Dropdown(choices=known_classes(site, name)), model, effect.classes, **QUICK)
-    cancel.click(cancel_theirs, None, progress, **QUICK)
+    cancel.click(cancel_visitor_jobs, None, progress, **QUICK)
     chosen.input(partial(show_result, site), chosen, result, **QUICK)
 
 

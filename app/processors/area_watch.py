@@ -18,7 +18,7 @@ LINE_MARGIN = 0.05  # on both sides of a line's share, for the same reason
 
 
 @dataclass(frozen=True, slots=True)
-class Noticed:
+class AreaChange:
     """What an area has noticed: the kind of event, about whom (None: about a class), and what else there is to say."""
 
     kind: EventKind
@@ -49,14 +49,14 @@ class AreaWatch(ABC):
         return self.area.classes is None or self._category(presence) in self.area.classes
 
     @abstractmethod
-    def see(self, presence: Presence, image_hw: Size) -> Iterator[Noticed]:
+    def see(self, presence: Presence, image_hw: Size) -> Iterator[AreaChange]:
         """Look at an instance of this frame, whose class counts."""
 
     @abstractmethod
-    def forget(self, presence: Presence) -> Iterator[Noticed]:
+    def forget(self, presence: Presence) -> Iterator[AreaChange]:
         """Take note that an instance has left the picture."""
 
-    def settle(self) -> Iterator[Noticed]:
+    def settle(self) -> Iterator[AreaChange]:
         """Say what follows from all that was seen in this frame."""
         yield from ()
 
@@ -81,7 +81,7 @@ class ZoneWatch(AreaWatch):
         self._visits: dict[int, tuple[float, float]] = {}  # first and last second inside, by track id
         self._told: dict[str, int] = {}
 
-    def see(self, presence: Presence, image_hw: Size) -> Iterator[Noticed]:
+    def see(self, presence: Presence, image_hw: Size) -> Iterator[AreaChange]:
         """Note whether the instance is in the zone."""
         share = self._shares.share(presence.crop, image_hw) or 0.0
         visit = self._visits.get(presence.track_id)
@@ -94,23 +94,23 @@ class ZoneWatch(AreaWatch):
             self._visits[presence.track_id] = seconds, seconds
             category = self._category(presence)
             self._count(category, inside=1, entered=1)
-            yield Noticed("entered_zone", category, presence, {"area": self.area.name})
+            yield AreaChange("entered_zone", category, presence, {"area": self.area.name})
 
-    def forget(self, presence: Presence) -> Iterator[Noticed]:
+    def forget(self, presence: Presence) -> Iterator[AreaChange]:
         """End the visit of an instance, if it is in the zone."""
         visit = self._visits.pop(presence.track_id, None)
         if visit is not None:
             category, dwell_seconds = self._category(presence), visit[1] - visit[0]
             self._count(category, inside=-1, left=1, visits=1, dwell_seconds=dwell_seconds)
             details = {"area": self.area.name, "dwell_seconds": dwell_seconds}
-            yield Noticed("left_zone", category, presence, details)
+            yield AreaChange("left_zone", category, presence, details)
 
-    def settle(self) -> Iterator[Noticed]:
+    def settle(self) -> Iterator[AreaChange]:
         """Say which counts have changed since the last frame."""
         inside = {category: counts.inside for category, counts in self._counts.items()}
         for category, count in inside.items():
             if count != self._told.get(category, 0):
-                yield Noticed("zone_count", category, None, {"area": self.area.name, "count": count})
+                yield AreaChange("zone_count", category, None, {"area": self.area.name, "count": count})
         self._told = inside
 
 
@@ -123,7 +123,7 @@ class LineWatch(AreaWatch):
         self._shares = LineShares(area)
         self._sides: dict[int, str] = {}
 
-    def see(self, presence: Presence, image_hw: Size) -> Iterator[Noticed]:
+    def see(self, presence: Presence, image_hw: Size) -> Iterator[AreaChange]:
         """Note on which side the instance is; it crosses where that changes while it faces the line."""
         share = self._shares.share(presence.crop, image_hw)
         before = self._sides.get(presence.track_id)
@@ -141,9 +141,9 @@ class LineWatch(AreaWatch):
             category = self._category(presence)
             direction = "forward" if side == "right" else "backward"
             self._count(category, **{direction: 1})
-            yield Noticed("crossed_line", category, presence, {"area": self.area.name, "direction": direction})
+            yield AreaChange("crossed_line", category, presence, {"area": self.area.name, "direction": direction})
 
-    def forget(self, presence: Presence) -> Iterator[Noticed]:
+    def forget(self, presence: Presence) -> Iterator[AreaChange]:
         """Forget its side."""
         self._sides.pop(presence.track_id, None)
         yield from ()

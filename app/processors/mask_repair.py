@@ -19,7 +19,7 @@ def repaired(probs: FloatArray, threshold: float) -> FloatArray:
     if not width:
         return probs
     part = (slice(top, top + height), slice(left, left + width))
-    strays, holes = _strays(inside[part]), _holes(inside[part])
+    strays, holes = _stray_parts(inside[part]), _holes(inside[part])
     if strays is None and holes is None:
         return probs
     result = probs.copy()
@@ -31,7 +31,7 @@ def repaired(probs: FloatArray, threshold: float) -> FloatArray:
     return result
 
 
-def _strays(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_] | None:
+def _stray_parts(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_] | None:
     """Return the parts that are small beside the largest one; None where there are none."""
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA].copy()

@@ -126,7 +126,7 @@ class Tracker:
                 for track in self._tracks
                 if track.track_id not in matched and track.observation_count >= min_observations
             ]
-            weights = _weigh([observations[number] for number in numbers], tracks, affinity, seconds)
+            weights = _weighted_affinity([observations[number] for number in numbers], tracks, affinity, seconds)
             for row, column in _assignment(weights):
                 pairs[numbers[row]] = tracks[column]
         return pairs
@@ -140,7 +140,7 @@ class Tracker:
         return self._ids_given
 
 
-def _weigh(
+def _weighted_affinity(
     observations: Sequence[Observation], tracks: Sequence[Track], affinity: Affinity, seconds: float
 ) -> FloatArray:
     """Return the weighted affinity of each pair: (observations, tracks), 0 where it is too small."""

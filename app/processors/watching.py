@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from app.processors.area_watch import Noticed, watch
+from app.processors.area_watch import AreaChange, watch
 from app.processors.presence import Presence, PresenceLog, TrackedInstance
 from app.stream.areas import Area
 from app.stream.controls import ControlPanel
@@ -45,26 +45,26 @@ class Watching:
         steps_ms = {**result.steps_ms, "zones": 1000 * (time.perf_counter() - started)}
         return replace(result, events=events, areas=areas, steps_ms=steps_ms)
 
-    def _notice(self, result: Result) -> Iterator[Noticed]:
+    def _notice(self, result: Result) -> Iterator[AreaChange]:
         seconds, image_hw = result.frame.pts_seconds, result.instances.image_hw
         for presence in self._log.pop_left(seconds):
             yield from self._forget(presence)
         for presence in self._log.update(_tracked(result), seconds):
             if presence.is_new:
-                yield Noticed("appeared", self._class_names[presence.label], presence, {})
+                yield AreaChange("appeared", self._class_names[presence.label], presence, {})
             for one in self._watches:
                 if one.counts(presence):
                     yield from one.see(presence, image_hw)
         for one in self._watches:
             yield from one.settle()
 
-    def _forget(self, presence: Presence) -> Iterator[Noticed]:
+    def _forget(self, presence: Presence) -> Iterator[AreaChange]:
         for one in self._watches:
             yield from one.forget(presence)
         dwell_seconds = presence.last_seconds - presence.first_seconds
-        yield Noticed("left", self._class_names[presence.label], presence, {"dwell_seconds": dwell_seconds})
+        yield AreaChange("left", self._class_names[presence.label], presence, {"dwell_seconds": dwell_seconds})
 
-    def _event(self, result: Result, noticed: Noticed) -> Event:
+    def _event(self, result: Result, noticed: AreaChange) -> Event:
         frame, presence = result.frame, noticed.presence
         event = Event(
             noticed.kind,

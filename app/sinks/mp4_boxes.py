@@ -8,14 +8,14 @@ from pathlib import Path
 
 def check_whole(path: Path, last_box: bytes) -> None:
     """Raise OSError unless `path` ends with a whole `last_box`: when the last write fails, FFmpeg does not tell."""
-    boxes = whole_boxes(path)
+    boxes = complete_boxes(path)
     if not boxes or boxes[-1] != (last_box, path.stat().st_size):
         raise OSError(errno.EIO, "its end could not be written; the disk may be full")
 
 
 def drop_cut_fragment(path: Path) -> None:
     """Cut `path` off behind its last whole fragment."""
-    os.truncate(path, max((end for name, end in whole_boxes(path) if name in (b"moov", b"mdat")), default=0))
+    os.truncate(path, max((end for name, end in complete_boxes(path) if name in (b"moov", b"mdat")), default=0))
 
 
 def show_fragments_again(path: Path) -> None:
@@ -36,7 +36,7 @@ def show_fragments_again(path: Path) -> None:
             file.write(struct.pack(">I4s8x", 16, b"free"))
 
 
-def whole_boxes(path: Path) -> list[tuple[bytes, int]]:
+def complete_boxes(path: Path) -> list[tuple[bytes, int]]:
     """Name and end of the boxes in the row that an MP4 is, but not of a cut one: four bytes of length, four of name.
 
     A length of 1 says that the true one, of more than 4 GiB, stands in the eight bytes after the name.

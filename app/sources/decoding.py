@@ -93,7 +93,7 @@ def every_picture(container: InputContainer, stream: VideoStream, name: str) -> 
     yield from _decoded(container, stream, seen)
     missing = seen.packets - seen.pictures
     if missing > 0 and stream.codec_context.thread_count > 1 and os.path.isfile(container.name):
-        yield from map(seen.picture, islice(_behind_last(container.name, stream, seen), missing))
+        yield from map(seen.picture, islice(_pictures_after_last(container.name, stream, seen), missing))
     problem = seen.problem(container, stream)
     if problem is not None and seen.pictures:
         raise SourceError(f"{name} {problem}; every frame that could be read was used")
@@ -119,7 +119,7 @@ def _pictures(stream: VideoStream, packet: "Packet[Any]", seen: Reading) -> list
         return []
 
 
-def _behind_last(path: str, stream: VideoStream, seen: Reading) -> Iterator[VideoFrame]:
+def _pictures_after_last(path: str, stream: VideoStream, seen: Reading) -> Iterator[VideoFrame]:
     """Yield the pictures behind the last one, from its key frame on decoded again one after the other.
 
     Where one of the last packets is damaged, a decoder with several frames in flight gives up those beside it, too,
@@ -137,12 +137,12 @@ def _behind_last(path: str, stream: VideoStream, seen: Reading) -> Iterator[Vide
                 for picture in _pictures(tail, packet, seen):
                     if is_behind:
                         yield picture
-                    is_behind = is_behind or (picture.pts == last.pts and _look_alike(picture, last))
+                    is_behind = is_behind or (picture.pts == last.pts and _is_same_picture(picture, last))
     except av.FFmpegError:
         return
 
 
-def _look_alike(one: VideoFrame, other: VideoFrame) -> bool:
+def _is_same_picture(one: VideoFrame, other: VideoFrame) -> bool:
     return np.array_equal(one.to_ndarray(format="gray"), other.to_ndarray(format="gray"))
 
 

@@ -44,7 +44,7 @@ class DemoSource:
 
     def __init__(self) -> None:
         """Hang the photographs on the wall."""
-        self._wall = hang_photographs()
+        self._wall = draw_wall()
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -84,13 +84,13 @@ def camera_view(seconds: float) -> npt.NDArray[np.float64]:
     return (1 - eased) * np.array(_PATH_VIEWS[after - 1]) + eased * np.array(_PATH_VIEWS[after])
 
 
-def hang_photographs() -> npt.NDArray[np.uint8]:
+def draw_wall() -> npt.NDArray[np.uint8]:
     """Return a wall, lit from above, with the two photographs on it: (H, W, 3) uint8 RGB."""
     height, width = _WALL_HW
     shade = np.linspace(1.0, 0.75, height)[:, None, None]
     wall = np.broadcast_to(shade * (176, 184, 190), (height, width, 3)).astype(np.uint8)
     for name, top_left_xy, photograph_width in _PHOTOGRAPHS:
-        hang(wall, read_photograph(name), top_left_xy, photograph_width)
+        paste_photograph(wall, read_photograph(name), top_left_xy, photograph_width)
     return wall
 
 
@@ -105,7 +105,7 @@ def read_photograph(name: str) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def hang(
+def paste_photograph(
     wall: npt.NDArray[np.uint8], photograph: npt.NDArray[np.uint8], top_left_xy: tuple[int, int], width: int
 ) -> None:
     """Paste `photograph` into `wall`, enlarged to `width`, above its own soft shadow."""

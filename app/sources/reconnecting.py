@@ -104,12 +104,12 @@ class ReconnectingSource:
         """
         failures, timeline, was_live = 0, Timeline(self.time_base), False
         while not self._closed.is_set():
-            self._become("connecting")
+            self._set_phase("connecting")
             timeline.begin()
             try:
                 for frame in self._frames():
                     if self.status.phase != "live":
-                        self._become("live", reconnects=self.status.reconnects + was_live)
+                        self._set_phase("live", reconnects=self.status.reconnects + was_live)
                         failures, was_live = 0, True
                     placed = timeline.place(frame)
                     self._pass_sound_on(timeline)
@@ -119,12 +119,12 @@ class ReconnectingSource:
                 failures += 1
                 wait = self._backoff.seconds(failures)
                 if wait is None or (error.fault.is_permanent and not was_live):
-                    self._become("ended", reason=error.reason)
+                    self._set_phase("ended", reason=error.reason)
                     raise
                 stalls = self.status.stalls + (error.fault is Fault.TIMED_OUT and self.status.phase == "live")
-                self._become("waiting", reason=error.reason, next_try_at=time.monotonic() + wait, stalls=stalls)
+                self._set_phase("waiting", reason=error.reason, next_try_at=time.monotonic() + wait, stalls=stalls)
             self._closed.wait(wait)
-        self._become("ended")
+        self._set_phase("ended")
 
     def close(self) -> None:
         """Stop at once, whatever the connection is doing."""
@@ -189,7 +189,7 @@ class ReconnectingSource:
         reader = self._reader
         return self._corrupt_before + (reader.corrupt if reader is not None and not reader.is_left else 0)
 
-    def _become(self, phase: str, **changes: object) -> None:
+    def _set_phase(self, phase: str, **changes: object) -> None:
         since = self.status.since if "live" not in (phase, self.status.phase) else time.monotonic()
         base = {"reason": "", "next_try_at": None, "since": since}
         self._status = replace(self._status, phase=phase, **(base | changes))  # type: ignore[arg-type]

@@ -30,12 +30,12 @@ class WatchedSource(WrappedSource):
         try:
             for frame in self._source:
                 if self.status.phase != "live":
-                    self._become("live")
+                    self._set_phase("live")
                 yield frame
         except SourceError as error:
-            self._become("ended", error.reason)
+            self._set_phase("ended", error.reason)
             raise
-        self._become("ended")
+        self._set_phase("ended")
 
-    def _become(self, phase: Phase, reason: str = "") -> None:
+    def _set_phase(self, phase: Phase, reason: str = "") -> None:
         self.status = SourceStatus(phase, time.monotonic(), reason)

@@ -222,7 +222,7 @@ class RunningLane:
             return None
         return tuple(label for label, name in enumerate(self.shared.class_names) if name in classes)
 
-    def recalled(self, frame: Frame, instances: "Instances") -> Result:
+    def result_of(self, frame: Frame, instances: "Instances") -> Result:
         """Return the result of a frame about which everything is known."""
         return self._result(frame, instances, {})
 

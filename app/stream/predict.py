@@ -71,7 +71,7 @@ def _deliver(predicted: Predicted) -> None:
     found = iter(predicted.found)
     for lane, frame, known in predicted.batch.frames:
         if known is not None:
-            result = lane.recalled(frame, known)
+            result = lane.result_of(frame, known)
         else:
             result = lane.found(frame, next(found), predicted.search, predicted.steps_ms)
         with suppress(Cancelled):  # the lane has ended

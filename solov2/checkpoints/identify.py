@@ -41,7 +41,7 @@ def variant_of(checkpoint: Checkpoint, path: Path) -> str:
 def describe_misfit(state_dict: Mapping[str, Tensor]) -> str:
     """Return what keeps weights of no variant from being the likeliest one, as the end of a sentence."""
     found = _shapes(state_dict)
-    likeliest, misfits = _likeliest(found)
+    likeliest, misfits = _most_likely_variant(found)
     if misfits >= len(found) / 2:
         return f"its {len(found)} tensors, such as {next(iter(found))}, fit none of {', '.join(VARIANTS)}"
     expected = dict(_variant_shapes(likeliest))
@@ -99,7 +99,7 @@ def _complaints(found: Shapes, expected: Shapes) -> str:
 
 def _rather(found: Shapes, model: SOLOv2) -> str:
     """Return what the weights may rather be, as the continuation of a sentence."""
-    likeliest, misfits = _likeliest(found)
+    likeliest, misfits = _most_likely_variant(found)
     own_misfits = _misfit(found, model.variant.name)
     if misfits < min(own_misfits, len(found) / 2):
         return f", they look like {likeliest}"
@@ -109,7 +109,7 @@ def _rather(found: Shapes, model: SOLOv2) -> str:
     return ""
 
 
-def _likeliest(found: Shapes) -> tuple[str, int]:
+def _most_likely_variant(found: Shapes) -> tuple[str, int]:
     """Return the variant with the fewest misfits, and how many those are."""
     misfits = {name: _misfit(found, name) for name in reversed(VARIANTS)}
     best = min(misfits, key=lambda name: misfits[name])

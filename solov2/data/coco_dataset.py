@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from solov2.data.coco_file import IS_BOX, read_coco, twice_in
+from solov2.data.coco_file import IS_BOX, first_duplicate, read_coco
 from solov2.data.segmentations import mask_of
 from solov2.errors import DatasetError, UnknownNameError
 from solov2.pixel_limit import check_file
@@ -81,7 +81,7 @@ class CocoDataset:
         for name in class_names:
             if name not in self._ids:
                 raise UnknownNameError(f"class of {self.annotations_file.name}", name, self._ids)
-        twice = twice_in(class_names)
+        twice = first_duplicate(class_names)
         if twice is not None:
             raise DatasetError(f"classes must differ, got {twice!r} twice")
         self.class_names = tuple(class_names)

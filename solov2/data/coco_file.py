@@ -82,7 +82,7 @@ def is_name(value: object) -> bool:
     return True
 
 
-def twice_in(values: Sequence[Any]) -> Any:
+def first_duplicate(values: Sequence[Any]) -> Any:
     """Return a value that is there more than once, or None."""
     counts = Counter(map(str, values))
     return next((value for value in values if counts[str(value)] > 1), None)
@@ -138,10 +138,10 @@ def _check_fields(content: Content, path: Path) -> None:
 
 def _check_doubles(content: Content, path: Path) -> None:
     for key in ("images", "categories"):
-        twice = twice_in([entry["id"] for entry in content[key]])
+        twice = first_duplicate([entry["id"] for entry in content[key]])
         if twice is not None:
             raise DatasetError(f"{path} has two {key} with the id {twice!r}. Give each a number of its own")
-    twice = twice_in([category["name"] for category in content["categories"]])
+    twice = first_duplicate([category["name"] for category in content["categories"]])
     if twice is not None:
         raise DatasetError(f"{path} has two categories called {twice!r}. Rename one")
 

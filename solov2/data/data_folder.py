@@ -64,14 +64,14 @@ def read_data_folder(folder: Path) -> DataFolder:
         if contents is not None:
             train, validation = contents
             if validation is None:
-                train, validation = hold_back(train, folder)
+                train, validation = split_validation(train, folder)
             return DataFolder(kind, *_with_same_categories(train, validation, folder))
     raise DatasetError(
         f"{folder} has no labels that are known here: COCO's JSON, YOLO's data.yaml, or LabelMe's JSON beside a picture"
     )
 
 
-def hold_back(content: Content, folder: Path) -> tuple[Content, Content]:
+def split_validation(content: Content, folder: Path) -> tuple[Content, Content]:
     """Return the pictures to learn from, and those that validate: the same ones each time, chosen by their names' hash.
 
     A fifth of up to 100 pictures, 20 of up to 200, a tenth of more, at most 500.

@@ -19,7 +19,7 @@ def atomic_file(path: Path) -> Iterator[TextIOWrapper]:
         SOLOv2Error: another run writes it.
     """
     partial = path.with_name(f"{path.name}.partial")
-    with _alone(path), _replacing(path, partial):
+    with _locked_folder(path), _replacing(path, partial):
         _remove(partial)  # it may be a link to elsewhere
         with partial.open("w", encoding="utf-8", newline="\n") as file:
             yield file
@@ -35,7 +35,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         SOLOv2Error: another run writes it.
     """
     partial = path.with_name(f"{path.name}.partial")
-    with _alone(path), _replacing(path, partial):
+    with _locked_folder(path), _replacing(path, partial):
         _remove(partial)
         partial.mkdir(parents=True)
         yield partial
@@ -60,7 +60,7 @@ def claim_path(path: Path, picture: str) -> Path:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _locked_folder(path: Path) -> Iterator[None]:
     """Make the folder of `path`, and keep other runs from writing `path` during the block."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 
 from app.page.access import Access
 from app.page.origin import PageNames
-from app.page.socket import MAX_TEXT, Wish
+from app.page.socket import MAX_TEXT, ClientMessage
 from app.sources.address import redact
 from app.stream_errors import SourceError
 from tests.fuzz.target import Target
@@ -99,7 +99,7 @@ def check_origin(parts: tuple[str, str]) -> None:
 def read_wish(text: str) -> None:
     """Read a message of a browser as the socket does."""
     try:
-        wish = Wish.model_validate_json(text[:MAX_TEXT])
+        wish = ClientMessage.model_validate_json(text[:MAX_TEXT])
     except ValidationError:
         return
     assert wish.camera_problem is None or 0 < len(wish.camera_problem) <= 300

@@ -14,7 +14,7 @@ MIN_COVERED = 0.8  # of an earlier mask, by the masks of its class now; it is he
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _HeldMask:
     """A mask of an earlier frame, seen at `seconds`."""
 
     label: int
@@ -22,12 +22,12 @@ class _Held:
     seconds: float
 
 
-class Hiding:
+class MaskHold:
     """Adds to the `hidden` of each result the masks of the last second that those of this frame do not cover."""
 
     def __init__(self) -> None:
         """Hold nothing yet."""
-        self._held: list[_Held] = []
+        self._held: list[_HeldMask] = []
         self._image_hw: Size = (0, 0)
 
     def __call__(self, result: Result) -> Result:
@@ -38,7 +38,7 @@ class Hiding:
         found, seconds = result.hidden.instances, result.frame.pts_seconds
         if found.image_hw != self._image_hw:
             self._held, self._image_hw = [], found.image_hw
-        now = [_Held(label, crop, seconds) for label, crop in zip(found.labels.tolist(), found.crops, strict=True)]
+        now = [_HeldMask(label, crop, seconds) for label, crop in zip(found.labels.tolist(), found.crops, strict=True)]
         planes = {label: _plane(now, label, found.image_hw) for label in {one.label for one in self._held}}
         held = [
             one
@@ -51,7 +51,7 @@ class Hiding:
         return replace(result, hidden=Hidden(hidden, result.hidden.classes))
 
 
-def _plane(masks: list[_Held], label: int, image_hw: Size) -> np.ndarray:
+def _plane(masks: list[_HeldMask], label: int, image_hw: Size) -> np.ndarray:
     """Return (H, W) bool: where the masks of a class are."""
     plane = np.zeros(image_hw, np.bool_)
     for one in masks:

@@ -12,7 +12,7 @@ SEMIBOLD = 560
 CAP_HEIGHT = 0.75  # of a capital letter, as a fraction of the text's size
 
 
-class Lettering:
+class TextPainter:
     """Writes and measures text of one size in OpenCV's built-in variable font, which has Latin and CJK letters."""
 
     def __init__(self, size_px: int) -> None:
