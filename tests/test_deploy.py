@@ -23,7 +23,7 @@ CONTAINERFILES = sorted(DEPLOY.glob("Containerfile.*"))
 
 def instruction(path: Path, name: str) -> str:
     """The last instruction of that name in a Containerfile."""
-    return re.findall(rf"^{name} (.*)$", path.read_text(), re.M)[-1]
+    return str(re.findall(rf"^{name} (.*)$", path.read_text(), re.M)[-1])
 
 
 def service(key: str) -> str:
