@@ -29,6 +29,7 @@ class _Camera(AreasEntry):
     record_when: list[str] | None = Field(default=None, min_length=1)
     pre_roll_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     steady: bool | None = None
+    events: list[Printable] | None = None
 
 
 class _Cameras(BaseModel):
@@ -43,8 +44,8 @@ def read_plans(path: Path, common: LanePlan) -> list[LanePlan]:
     """Return the plans in a file of cameras; what an entry leaves out is as in `common`.
 
     The file is YAML: `cameras`, a list of entries with `name`, `source` and, if wanted, `score`, `classes`, `track`,
-    `save`, `segment_minutes`, `record_when`, `pre_roll_seconds`, `zones`, `lines`, `steady`. `${NAME}` in a source
-    stands for an environment variable, so that no password need be in the file.
+    `save`, `segment_minutes`, `record_when`, `pre_roll_seconds`, `zones`, `lines`, `steady`, `events`. `${NAME}` in a
+    source, or where events go, stands for an environment variable, so that no password need be in the file.
 
     Raises:
         PlanError: the file cannot be read, or does not fit that; a variable is not set; two cameras have one name.
@@ -66,6 +67,9 @@ def _plan_of(camera: _Camera, common: LanePlan, path: Path) -> LanePlan:
         recording=_recording_of(camera, common.recording),
         areas=camera.areas() or common.areas,
         steady=common.steady if camera.steady is None else camera.steady,
+        events=common.events
+        if camera.events is None
+        else tuple(_with_variables(target, camera.name, path) for target in camera.events),
     )
     return named_plan(camera.name, _with_variables(str(camera.source), camera.name, path), plan)
 
@@ -80,8 +84,8 @@ def _recording_of(camera: _Camera, common: RecordingPlan) -> RecordingPlan:
     )
 
 
-def _with_variables(source: str, name: str, path: Path) -> str:
-    for variable in _VARIABLE.findall(source):
+def _with_variables(address: str, name: str, path: Path) -> str:
+    for variable in _VARIABLE.findall(address):
         if variable not in os.environ:
             raise PlanError(f"{path}: camera {name!r} needs the environment variable {variable}, which is not set")
-    return _VARIABLE.sub(lambda found: os.environ[found[1]], source)
+    return _VARIABLE.sub(lambda found: os.environ[found[1]], address)

@@ -31,6 +31,7 @@ class LanePlan:
         recording: how it is written.
         areas: zones and lines to watch.
         steady: whether a live source's masks are kept from flickering.
+        events: where its events go, see `app.events.event_targets.open_target`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class LanePlan:
     recording: RecordingPlan = field(default_factory=RecordingPlan)
     areas: tuple[Area, ...] = ()
     steady: bool = True
+    events: tuple[str, ...] = ()
 
 
 def plan_sources(sources: Sequence[str], common: LanePlan) -> list[LanePlan]:
@@ -71,6 +73,11 @@ def check_sources(plans: Sequence[LanePlan]) -> None:
             problems.append(error)
     if len(problems) == len(plans):
         raise problems[0]
+
+
+def event_targets_of(plans: Sequence[LanePlan]) -> list[str]:
+    """Return where the events of all plans go, each target once."""
+    return list(dict.fromkeys(target for plan in plans for target in plan.events))
 
 
 def separate_files(plans: Sequence[LanePlan]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.events.event_targets import STANDARD_OUTPUT, check_target
-from app.lane_plan import LanePlan, PlanError, check_sources, plan_sources, separate_files
+from app.lane_plan import LanePlan, PlanError, check_sources, event_targets_of, plan_sources, separate_files
 from app.options import (
     add_model_options,
     areas_of,
@@ -130,11 +130,12 @@ def webcam(options: argparse.Namespace) -> int:
         check_sources(plans)
         for plan in plans:
             check_outputs(plan, options.stats_json)
-        for target in options.events:
+        targets = event_targets_of(plans)
+        for target in targets:
             check_target(target)
         check_live_outputs(options, len(plans))
-        if options.pipe and STANDARD_OUTPUT in options.events:
-            raise PlanError("--pipe and --events - both want standard output: leave one of them out")
+        if options.pipe and STANDARD_OUTPUT in targets:
+            raise PlanError("--pipe and events to - both want standard output: leave one of them out")
         if options.zones_csv is not None and not any(plan.areas for plan in plans):
             raise PlanError("--zones-csv needs zones or lines: add --zones, or --config with some")
         if options.zones_csv is not None:
@@ -144,7 +145,7 @@ def webcam(options: argparse.Namespace) -> int:
     if options.list_cameras:
         return print_cameras()
     with locked(*(plan.save for plan in plans if plan.save and TIME not in plan.save.name)), ExitStack() as stack:
-        if options.pipe or STANDARD_OUTPUT in options.events:  # what is told goes to standard error
+        if options.pipe or STANDARD_OUTPUT in event_targets_of(plans):  # what is told goes to standard error
             stack.enter_context(redirect_stdout(sys.stderr))
         return segment_live(options, plans)
 
@@ -163,7 +164,7 @@ def make_plans(options: argparse.Namespace) -> list[LanePlan]:
         with_readout=options.save_readout,
     )
     common = LanePlan("", "", options.score, options.classes, options.track, options.save, recording)
-    common = replace(common, areas=areas_of(options.zones), steady=not options.no_steady)
+    common = replace(common, areas=areas_of(options.zones), steady=not options.no_steady, events=tuple(options.events))
     if options.config is not None and options.sources:
         raise PlanError("give either --source or --config, got both")
     if options.config is not None:

@@ -1,7 +1,7 @@
 """What `app.webcam` does with results before they are shown: tracking, zones and lines, and events on their way."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from app.events.delivery import Delivery
@@ -18,28 +18,29 @@ from app.webcam_outputs import Feed
 
 
 def make_processors(
-    feed: Feed, options: argparse.Namespace, class_names: Sequence[str], deliveries: Sequence[Delivery]
+    feed: Feed, options: argparse.Namespace, class_names: Sequence[str], deliveries: Mapping[str, Delivery]
 ) -> list[Processor]:
     """Return what works on the results of an open source: steadying, tracking, and what needs it."""
     areas, panel = feed.plan.areas, feed.panel
+    own = [deliveries[target] for target in dict.fromkeys(feed.plan.events)]
     first: list[Processor] = [MaskHold()]
     if not options.all_names:
         first.append(OneName())
     if feed.is_steady:
         first.append(Steadying(panel))
-    if not areas and not deliveries:
+    if not areas and not own:
         return [*first, Tracking(panel)]
     return [
         *first,
         Tracking(panel, always=True),
         Watching(areas, class_names, panel=panel, gives_masks=options.event_masks),
-        Publishing(deliveries, name=feed.plan.name, is_live=feed.source.is_live),
+        Publishing(own, name=feed.plan.name, is_live=feed.source.is_live),
     ]
 
 
 @contextmanager
-def open_deliveries(targets: Sequence[str], is_live: bool) -> Iterator[list[Delivery]]:
-    """Open where events go, within the block, and say at its end what was sent and what was lost.
+def open_deliveries(targets: Sequence[str], is_live: bool) -> Iterator[dict[str, Delivery]]:
+    """Open where events go, each target once, within the block, and say at its end what was sent and what was lost.
 
     Files wait for room; live sources lose the oldest events.
 
@@ -47,13 +48,14 @@ def open_deliveries(targets: Sequence[str], is_live: bool) -> Iterator[list[Deli
         SinkError: there is no such target.
         MissingExtraError: its library is not installed.
     """
-    deliveries = [Delivery(target, waits=not is_live) for target in [open_target(spec) for spec in targets]]
+    opened = {spec: open_target(spec) for spec in targets}
+    deliveries = {spec: Delivery(target, waits=not is_live) for spec, target in opened.items()}
     try:
         yield deliveries
     finally:
-        for delivery in deliveries:
+        for delivery in deliveries.values():
             delivery.close()
-        for delivery in deliveries:
+        for delivery in deliveries.values():
             print(f"events to {delivery.name}: {delivery.sent} sent, {delivery.lost} lost")
 
 

@@ -10,7 +10,7 @@ from app.drawing.effects import check_effects
 from app.drawing.renderer import Renderer
 from app.drawing.waiting import WaitingCard
 from app.interrupt import Interrupt, interrupt_immediately
-from app.lane_plan import LanePlan
+from app.lane_plan import LanePlan, event_targets_of
 from app.options import check_classes
 from app.processors.steadying import SCORE_SLACK
 from app.run_report import JSON_LINES, RunReport, status_printer
@@ -67,7 +67,7 @@ def segment_live(options: argparse.Namespace, plans: Sequence[LanePlan]) -> int:
         interrupt = stack.enter_context(Interrupt())
         is_live = any(feed.source.is_live for feed in feeds)
         renderer = Renderer(model.class_names)
-        deliveries = stack.enter_context(open_deliveries(options.events, is_live))
+        deliveries = stack.enter_context(open_deliveries(event_targets_of(plans), is_live))
         all_sinks = open_sinks(options, feeds)
         add_area_sinks(all_sinks, options, feeds)
         for feed, sinks in zip(feeds, all_sinks, strict=True):

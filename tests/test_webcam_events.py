@@ -41,6 +41,38 @@ def test_events_and_counts_of_a_file_are_written(
     assert ",all,zone," in (tmp_path / "zones.csv").read_text()
 
 
+def test_the_events_of_a_camera_go_where_its_entry_says(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EVENTS_FILE", str(tmp_path / "own.jsonl"))
+    clip = arguments[1]
+    config = tmp_path / "cameras.yaml"
+    config.write_text(
+        f"cameras: [{{name: one, source: '{clip}', events: ['${{EVENTS_FILE}}']}}, {{name: two, source: '{clip}'}},"
+        f" {{name: three, source: '{clip}', events: []}}]"
+    )
+    common = tmp_path / "common.jsonl"
+    assert webcam.main(["--config", str(config), "--headless", "--events", str(common)]) == 0
+    sources = [
+        {json.loads(line)["source"] for line in path.read_text().splitlines()}
+        for path in (tmp_path / "own.jsonl", common)
+    ]
+    assert sources == [{"one"}, {"two"}]
+    assert capfd.readouterr().out.count("events to ") == 2
+
+
+@pytest.mark.parametrize(
+    "events", ["['ftp://host/']", "['${MISSING_VARIABLE}']", "file.jsonl"], ids=["scheme", "variable", "no-list"]
+)
+def test_a_mistake_in_the_events_of_a_camera_is_one_line(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], events: str
+) -> None:
+    config = tmp_path / "cameras.yaml"
+    config.write_text(f"cameras: [{{name: one, source: '{arguments[1]}', events: {events}}}]")
+    assert webcam.main(["--config", str(config), "--headless"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("zones", "more", "problem"),
     [

@@ -22,6 +22,8 @@ def own_sources(plans: Sequence[LanePlan]) -> tuple[SourceChoice, ...]:
             print(f"{plan.name}: 'save' is left out, as the page records on request", file=sys.stderr)
         if plan.areas:
             print(f"{plan.name}: zones and lines are left out, as the page does not count", file=sys.stderr)
+        if plan.events:
+            print(f"{plan.name}: 'events' is left out, as only the webcam command sends events", file=sys.stderr)
     return tuple(
         SourceChoice(
             plan.name,
