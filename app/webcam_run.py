@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from app.drawing.effects import check_effects
 from app.drawing.renderer import Renderer
 from app.drawing.waiting import WaitingCard
+from app.events.open_deliveries import open_deliveries
 from app.interrupt import Interrupt, interrupt_immediately
 from app.lane_plan import LanePlan, event_targets_of
 from app.options import check_classes
@@ -34,7 +35,7 @@ from app.stream.pipeline import Stream
 from app.stream.reporter import Reporter
 from app.stream.stats import StreamStats
 from app.stream_errors import SinkError, SourceError
-from app.webcam_events import add_area_sinks, make_processors, open_deliveries
+from app.webcam_events import add_area_sinks, make_processors
 from app.webcam_live_outputs import open_live_outputs
 from app.webcam_outputs import Feed, open_sinks, open_video, report
 from app.zones_file import AreaError, check_areas

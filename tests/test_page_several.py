@@ -29,6 +29,7 @@ from app.stream.parts import Source
 from app.stream_errors import AppError, Fault, SourceError
 from solov2.errors import SOLOv2Error
 from tests.browser import options_of, served
+from tests.fake_annotation import FakeTorchPredictor as FindingPredictor
 from tests.fake_media import grey, write_video
 from tests.fake_model import FakeModel, use_fake_predictor
 from tests.test_page_routes import picture, socket_of, status
@@ -283,3 +284,44 @@ def test_a_file_of_cameras_gives_names_and_controls(tmp_path: Path, capsys: pyte
         Controls(score_threshold=0.6, classes=frozenset({"person"}), show_readout=False, track=True),
     )
     assert capsys.readouterr().err == "hall: 'save' is left out, as the page records on request\n"
+
+
+def test_zones_and_events_of_the_operators_sources_are_watched(
+    engine: Engine, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FindingPredictor, "batches", [], raising=False)
+    monkeypatch.setattr(stream_runner, "open_predictor", FindingPredictor)
+    zones = tmp_path / "zones.yaml"
+    zones.write_text("zones: [{name: all, points: [[0, 0], [1, 0], [1, 1], [0, 1]]}]")
+    events = tmp_path / "events.jsonl"
+    options = options_of("--source", str(clip), "--zones", str(zones), "--events", str(events))
+    engine.start(Choice(own_sources(plans_of(options)), "nano"))
+    wait_until(lambda: events.exists() and "zone_count" in events.read_text())
+    shown = engine.feeds[0].shown.result
+    assert shown is not None
+    assert [state.area.name for state in shown.areas] == ["all"]
+    engine.stop()
+    kinds = [json.loads(line)["event"] for line in events.read_text().splitlines()]
+    assert kinds[:3] == ["appeared", "entered_zone", "zone_count"]
+
+
+def test_a_zone_outside_of_the_picture_is_told(engine: Engine, clip: Path, tmp_path: Path) -> None:
+    zones = tmp_path / "zones.yaml"
+    zones.write_text("zones: [{name: far, pixels: [[0, 0], [900, 0], [900, 9]]}]")
+    engine.start(Choice(own_sources(plans_of(options_of("--source", str(clip), "--zones", str(zones)))), "nano"))
+    wait_until(lambda: stream_status(engine)["state"] == "failed")
+    assert "must lie in the picture" in stream_status(engine)["message"]
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (["--events", "e.jsonl"], "need sources"),
+        (["--source", "demo", "--events", "-"], "not to standard output"),
+        (["--source", "demo", "--events", "ftp://host/"], "events go to a file"),
+        (["--source", "demo", "--zones", "missing.yaml"], "missing.yaml"),
+    ],
+)
+def test_zones_or_events_that_make_no_sense_are_refused(more: list[str], problem: str) -> None:
+    with pytest.raises(AppError, match=problem):
+        plans_of(options_of(*more))

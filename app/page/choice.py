@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.stream.areas import Area
 from app.stream.controls import Controls
 from app.stream.parts import Source
 
@@ -18,12 +19,16 @@ class SourceChoice:
         open_source: opens it, or raises SourceError; called again by each run.
         controls: with which a source of the operator begins; None of what a visitor chose, which keeps the page's own.
         is_steady: whether the masks of a live source are kept from flickering.
+        areas: zones and lines to watch.
+        events: where its events go, see `app.events.event_targets.open_target`.
     """
 
     name: str
     open_source: Callable[[], Source]
     controls: Controls | None = None
     is_steady: bool = True
+    areas: tuple[Area, ...] = ()
+    events: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from app.drawing.renderer import Renderer
 from app.drawing.waiting import WaitingCard
+from app.events.delivery import Delivery
+from app.lane_processors import LaneProcessors
 from app.page.choice import SourceChoice
 from app.page.view import View
-from app.processors.mask_hold import MaskHold
-from app.processors.one_name import OneName
-from app.processors.steadying import SCORE_SLACK, Steadying
-from app.processors.tracking import Tracking
+from app.processors.steadying import SCORE_SLACK
 from app.sinks.jpeg_sink import JpegSink
 from app.sinks.live_recording import RecordingSink
 from app.sources.browser import BrowserSource
@@ -18,12 +17,14 @@ from app.sources.failed import FailedSource
 from app.sources.paced import PacedSource
 from app.sources.reconnecting import Connection, ReconnectingSource
 from app.sources.watched import WatchedSource
+from app.stream.areas import Area
 from app.stream.frames import Picture, Result
 from app.stream.lane import FRAMES_WAITING_WATCHED, Lane
 from app.stream.parts import Sink, Source
 from app.stream.reporter import Reporter
 from app.stream.stats import StreamStats
 from app.stream_errors import Fault, SourceError
+from app.zones_file import AreaError, check_areas
 
 MAX_RECORDED_BYTES = 2 << 30
 TILE_WIDTH_PX = 640
@@ -43,6 +44,7 @@ class Feed:
         recording: its video file, started and stopped while it runs.
         stats: its counters.
         is_steady: whether its masks are kept from flickering.
+        areas: zones and lines to watch.
     """
 
     name: str
@@ -54,31 +56,36 @@ class Feed:
     recording: RecordingSink
     stats: StreamStats
     is_steady: bool
+    areas: tuple[Area, ...] = ()
 
     @property
     def reporter(self) -> Reporter:
         """Joins what is known about it."""
         return Reporter(self.name, self.stats, self.source)
 
-    def lane(self, class_names: Sequence[str], has_tile: bool) -> Lane:
+    def lane(self, class_names: Sequence[str], has_tile: bool, deliveries: tuple[Delivery, ...] = ()) -> Lane:
         """Return its lane of the stream.
 
         Args:
             class_names: of the model.
             has_tile: whether small pictures are made, too, for those who look at several sources.
+            deliveries: where its events go.
         """
         renderer, panel = Renderer(class_names), self.view.panel
 
         def draw(result: Result) -> Picture:
             return renderer.draw(result, panel.current, self.reporter.snapshot())
 
+        processors = LaneProcessors(
+            self.name, self.source.is_live, self.is_steady, areas=self.areas, deliveries=deliveries
+        )
         sinks: list[Sink] = [self.shown, self.recording]
         if has_tile:
             sinks.append(JpegSink(self.view.tile, panel, self.cover, TILE_WIDTH_PX))
         return Lane(
             self.source,
             sinks,
-            [MaskHold(), OneName(), *([Steadying(panel)] if self.is_steady else []), Tracking(panel)],
+            processors.make(panel, class_names),
             draw=draw,
             panel=panel,
             stats=self.stats,
@@ -95,6 +102,7 @@ def open_feed(choice: SourceChoice, view: View, *, is_one_of_many: bool = False)
 
     Raises:
         SourceError: the only source cannot be opened.
+        AreaError: a zone or line lies outside of its picture.
     """
     opened = _open(choice, is_one_of_many)
     source: ReconnectingSource | WatchedSource | FailedSource
@@ -103,6 +111,11 @@ def open_feed(choice: SourceChoice, view: View, *, is_one_of_many: bool = False)
         source, cover = opened, WaitingCard(choice.name, opened)
     else:
         source = WatchedSource(opened if opened.is_live else PacedSource(opened))
+        try:
+            check_areas(choice.areas, source.frame_hw, choice.name)
+        except AreaError:
+            source.close()
+            raise
     return Feed(
         choice.name,
         view,
@@ -113,6 +126,7 @@ def open_feed(choice: SourceChoice, view: View, *, is_one_of_many: bool = False)
         RecordingSink(source.frame_rate, MAX_RECORDED_BYTES),
         StreamStats(),
         is_steady=source.is_live and choice.is_steady,
+        areas=choice.areas,
     )
 
 

@@ -20,16 +20,14 @@ def own_sources(plans: Sequence[LanePlan]) -> tuple[SourceChoice, ...]:
     for plan in plans:
         if plan.save is not None:
             print(f"{plan.name}: 'save' is left out, as the page records on request", file=sys.stderr)
-        if plan.areas:
-            print(f"{plan.name}: zones and lines are left out, as the page does not count", file=sys.stderr)
-        if plan.events:
-            print(f"{plan.name}: 'events' is left out, as only the webcam command sends events", file=sys.stderr)
     return tuple(
         SourceChoice(
             plan.name,
             partial(open_own, plan.name, partial(open_source, plan.source), may_be_live(plan.source)),
             replace(CONTROLS, score_threshold=plan.score, classes=plan.classes, track=plan.track),
             plan.steady,
+            plan.areas,
+            plan.events,
         )
         for plan in plans
     )

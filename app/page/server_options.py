@@ -3,10 +3,11 @@
 import argparse
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.options import check_classes, count, effect
+from app.options import areas_of, check_classes, count, effect
 from app.page.origin import THIS_MACHINE, is_loopback, split_host
 from app.stream.controls import Controls
 from app.stream.effect import USAGE
@@ -50,6 +51,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="stream this from the start, and offer it to visitors: as in app.webcam; again for another, side by side",
     )
     add("--config", type=Path, metavar="CAMERAS.yaml", help="take these sources from a file; see the README")
+    add("--zones", type=Path, metavar="ZONES.yaml", help="watch the zones and lines in that file in these sources")
+    add(
+        "--events",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="send what happens in these sources as JSON there: a file, mqtt://HOST/TOPIC or https://...",
+    )
     add(
         "--effect",
         action="append",
@@ -128,13 +137,17 @@ def plans_of(options: argparse.Namespace) -> "list[LanePlan]":
 
     Raises:
         PlanError: the options contradict each other, the file of cameras is wrong, or there are too many sources.
+        AreaError: the file of zones is wrong.
+        SinkError: events cannot go there.
         SourceError: there is no such file.
         UnknownNameError: the model does not know a class of a source or an effect.
     """
-    from app.lane_plan import LanePlan, PlanError, check_sources, plan_sources
+    from app.events.event_targets import STANDARD_OUTPUT, check_target
+    from app.lane_plan import LanePlan, PlanError, check_sources, event_targets_of, plan_sources
     from app.page.choice import MAX_SOURCES
 
     common = LanePlan("", "", Controls().score_threshold, None, False, None)
+    common = replace(common, areas=areas_of(options.zones), events=tuple(options.events))
     if options.config is not None and options.sources:
         raise PlanError("give either --source or --config, got both")
     if options.config is not None:
@@ -150,7 +163,14 @@ def plans_of(options: argparse.Namespace) -> "list[LanePlan]":
         check_sources(plans)
     for plan in plans:
         if first_model in VARIANTS:
-            check_classes(plan.classes, VARIANTS[first_model].class_names)
+            for classes in (plan.classes, *(area.classes for area in plan.areas)):
+                check_classes(classes, VARIANTS[first_model].class_names)
+    for target in event_targets_of(plans):
+        check_target(target)
+        if target == STANDARD_OUTPUT:
+            raise PlanError("the page sends events to a file, mqtt:// or https://, not to standard output")
+    if not plans and (options.zones or options.events):
+        raise PlanError("--zones and --events need sources: add --source or --config")
     for one in options.effect:
         if first_model in VARIANTS:
             check_classes(one.classes, VARIANTS[first_model].class_names)

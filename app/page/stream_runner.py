@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 
 from app.drawing.effects import check_effects
+from app.events.open_deliveries import open_deliveries
 from app.page.choice import Choice, SourceChoice
 from app.page.feed import Feed, open_feed
 from app.page.model_cache import Models
@@ -299,7 +300,12 @@ class Engine:
                 opened.callback(feeds[-1].source.close)
             is_live = any(feed.source.is_live for feed in feeds)
             predictor = open_predictor(model, self.models.engine, "latency" if is_live else "throughput")
-            lanes = [feed.lane(class_names, has_tile=len(feeds) > 1) for feed in feeds]
+            targets = dict.fromkeys(target for source in choice.sources for target in source.events)
+            deliveries = opened.enter_context(open_deliveries(list(targets), is_live=True))
+            lanes = []
+            for source, feed in zip(choice.sources, feeds, strict=True):
+                own = tuple(deliveries[target] for target in dict.fromkeys(source.events))
+                lanes.append(feed.lane(class_names, len(feeds) > 1, own))
             run.progress = Progress("running", "", tuple(feeds), class_names)
             Stream(lanes, predictor, run.is_stopped).run()
 
