@@ -1,7 +1,7 @@
 """Where the events of a run go, opened and closed with it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from app.events.delivery import Delivery
 from app.events.event_targets import open_target
@@ -17,12 +17,14 @@ def open_deliveries(targets: Sequence[str], is_live: bool) -> Iterator[dict[str,
         SinkError: there is no such target.
         MissingExtraError: its library is not installed.
     """
-    opened = {spec: open_target(spec) for spec in targets}
-    deliveries = {spec: Delivery(target, waits=not is_live) for spec, target in opened.items()}
-    try:
-        yield deliveries
-    finally:
-        for delivery in deliveries.values():
-            delivery.close()
-        for delivery in deliveries.values():
-            print(f"events to {delivery.name}: {delivery.sent} sent, {delivery.lost} lost")
+    deliveries: dict[str, Delivery] = {}
+    with ExitStack() as opened:  # a target that cannot be opened leaves none of the others open
+        for spec in dict.fromkeys(targets):
+            deliveries[spec] = Delivery(open_target(spec), waits=not is_live)
+            opened.callback(deliveries[spec].close)
+        try:
+            yield deliveries
+        finally:
+            opened.close()
+            for delivery in deliveries.values():
+                print(f"events to {delivery.name}: {delivery.sent} sent, {delivery.lost} lost")

@@ -300,8 +300,8 @@ class Engine:
                 opened.callback(feeds[-1].source.close)
             is_live = any(feed.source.is_live for feed in feeds)
             predictor = open_predictor(model, self.models.engine, "latency" if is_live else "throughput")
-            targets = dict.fromkeys(target for source in choice.sources for target in source.events)
-            deliveries = opened.enter_context(open_deliveries(list(targets), is_live=True))
+            targets = [target for source in choice.sources for target in source.events]
+            deliveries = opened.enter_context(open_deliveries(targets, is_live=True))
             lanes = []
             for source, feed in zip(choice.sources, feeds, strict=True):
                 own = tuple(deliveries[target] for target in dict.fromkeys(source.events))
